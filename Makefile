@@ -1,0 +1,75 @@
+# The one place that chooses torch. CPU build here; `make run TORCH=torch` takes the newest with CUDA.
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint types layers protos protos-check fmt bench docs clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run  ## Set up what is missing, then start lair (ARGS="--port 9000" passes options)
+	@$(BIN)/lair up $(ARGS)
+
+test: $(VENV)/.dev  ## Set up what is missing, then check layers and stubs and run all tests
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/gen_protos.py --check
+	@$(BIN)/python -m pytest $(ARGS)
+
+setup: $(VENV)/.dev  ## Make .venv with everything for users and developers
+
+check: $(VENV)/.dev lint types layers protos-check test  ## All that CI checks
+
+lint: $(VENV)/.dev  ## Style of code and contracts, and that contracts break nobody
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@sh tools/buf_breaking.sh $(BIN)/buf
+
+types: $(VENV)/.dev  ## mypy --strict
+	@$(BIN)/mypy
+
+layers: $(VENV)/.dev  ## Who may import whom (ARCHITECTURE.md)
+	@$(BIN)/lint-imports --no-cache
+
+protos: $(VENV)/.dev  ## Write gen/ from protos/
+	@$(BIN)/python tools/gen_protos.py
+
+protos-check: $(VENV)/.dev  ## Fail where gen/ is not what protos/ gives
+	@$(BIN)/python tools/gen_protos.py --check
+
+fmt: $(VENV)/.dev  ## Format code and contracts
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+	@$(BIN)/buf format -w
+
+bench: $(VENV)/.dev  ## Measure lair against a bare prototype; writes docs/performance.md
+	@$(BIN)/python bench/overhead.py $(ARGS)
+	@$(BIN)/python bench/report.py
+
+docs: $(VENV)/.dev  ## Write the generated pages of docs/
+	@$(BIN)/python tools/gen_docs.py
+
+clean:  ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+$(VENV)/.pip:
+	@echo "Setting up $(VENV) (once; a few minutes, mostly torch) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "lair needs Python 3.11 or newer; set PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.pip pyproject.toml
+	@$(PIP) install --quiet "$(TORCH)"
+	@$(PIP) install --quiet -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(PIP) install --quiet -e . --group dev
+	@touch $@

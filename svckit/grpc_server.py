@@ -1,0 +1,100 @@
+"""Serve gRPC the one way all services do: health, reflection, errors, drain."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from svckit.handlers import translating
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_V1_REFLECTION = "grpc.reflection.v1.ServerReflection"
+
+
+class ServeError(Exception):
+    """A server could not start; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Servicers:
+    """The gRPC services of one process part, ready to be served or called directly.
+
+    `register` holds one `add_…Servicer_to_server` with its servicer bound, for
+    each descriptor.
+    """
+
+    name: str
+    descriptors: tuple[ServiceDescriptor, ...]
+    register: tuple[Callable[[Any], None], ...] = field(repr=False)
+
+
+class _Translating(grpc.aio.ServerInterceptor):
+    """Apply `svckit.handlers.translating` to every method."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        return handler and translating(handler)
+
+
+def _add_reflection(names: list[str], server: grpc.aio.Server) -> None:
+    """Offer reflection v1alpha, and v1 by the same servicer: the messages are alike."""
+    listed = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME, _V1_REFLECTION)
+    reflection.enable_server_reflection(listed, server)
+    servicer = reflection.aio.ReflectionServicer(listed)
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    handler = grpc.method_handlers_generic_handler(_V1_REFLECTION, {"ServerReflectionInfo": method})
+    server.add_generic_rpc_handlers((handler,))
+
+
+@asynccontextmanager
+async def serving(
+    servicers: Servicers, address: str, *, grace_seconds: float = 5.0
+) -> AsyncIterator[int]:
+    """Serve until the block is left, then drain for `grace_seconds`. Yields the port.
+
+    Raises `ServeError` where the address cannot be bound.
+    """
+    server = grpc.aio.server(
+        interceptors=[_Translating()],
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+        ],
+    )
+    for register in servicers.register:
+        register(server)
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    names = [descriptor.full_name for descriptor in servicers.descriptors]
+    _add_reflection(names, server)
+    try:
+        port = server.add_insecure_port(address)
+        await server.start()
+    except RuntimeError as error:
+        raise ServeError(
+            f"{servicers.name}: cannot listen on {address}: the port is in use or the address is "
+            f"not of this machine; choose another with {servicers.name}.listen in lair.toml"
+        ) from error
+    for name in ("", *names):
+        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield port
+    finally:
+        await status.enter_graceful_shutdown()
+        await server.stop(grace_seconds)

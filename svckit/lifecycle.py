@@ -1,0 +1,50 @@
+"""How a process begins and ends: event loop, signals, its supervisor's pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+SUPERVISED_VARIABLE = "LAIR_SUPERVISED"
+
+
+async def stop_requested() -> None:
+    """Return once this process should end: SIGTERM, SIGINT, or its supervisor is gone.
+
+    A supervised process holds a pipe to its supervisor as standard input; the
+    pipe's end means that the supervisor died without a word.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    supervised = os.environ.get(SUPERVISED_VARIABLE) == "1"
+    descriptor = sys.stdin.fileno() if supervised else -1
+
+    def on_pipe() -> None:
+        if not os.read(descriptor, 1024):
+            loop.remove_reader(descriptor)
+            stop.set()
+
+    if supervised:
+        os.set_blocking(descriptor, False)
+        loop.add_reader(descriptor, on_pipe)
+    try:
+        await stop.wait()
+    finally:
+        if supervised:
+            loop.remove_reader(descriptor)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` on uvloop where it exists."""
+    try:
+        import uvloop  # noqa: PLC0415  # not on every platform
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)

@@ -1,0 +1,249 @@
+"""Every setting of lair: its meaning, unit and default.
+
+One file, `lair.toml`, holds them for all services; the environment overrides each
+(`LAIR_GATEWAY__PORT=8012`). `svckit.config` reads them. docs/configuration.md is
+generated from this module.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Section(BaseModel):
+    """A table of `lair.toml`: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Gateway(Section):
+    """The HTTP side."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: Port = Field(8012, description="Port to listen on; the gRPC ports follow it.")
+    no_auth: bool = Field(
+        default=False, description="Listen on other addresses than loopback without keys."
+    )
+    max_body_mb: int = Field(
+        64, ge=1, le=1024, description="Largest request body, in MiB; images count."
+    )
+    keepalive_seconds: Seconds = Field(
+        10.0,
+        description="Send an SSE comment when a stream was silent for so long; before the "
+        "first token this also sends the headers.",
+    )
+    drain_seconds: float = Field(
+        30.0, ge=0, description="How long running requests may go on after SIGTERM."
+    )
+    access_log: bool = Field(default=True, description="Log one line for each request.")
+
+
+class Router(Section):
+    """Choosing and asking backends."""
+
+    listen: str | None = Field(
+        None, description="gRPC address, `host:port`. Default: loopback, gateway port + 1."
+    )
+    address: str | None = Field(
+        None, description="Where other services reach it. Default: what it listens on."
+    )
+    discover: bool = Field(
+        default=True, description="Look for LLM servers on this machine's usual ports."
+    )
+    discover_ports: tuple[Port, ...] = Field(
+        (11434, 8080, 8000, 1234, 5001),
+        description="Ports to look at: Ollama, llama.cpp, vLLM, LM Studio, KoboldCpp.",
+    )
+    probe_seconds: Seconds = Field(
+        10.0, description="How often backends are asked how they are and what they serve."
+    )
+    memory_timeout_ms: int = Field(
+        250,
+        ge=1,
+        description="How long a chat waits for its history; then it goes on without, and says so.",
+    )
+    spool_mb: int = Field(
+        256,
+        ge=1,
+        description="Size of each journal of finished requests not yet delivered to memory or "
+        "metrics; beyond it the oldest are dropped, counted and reported.",
+    )
+
+
+class Memory(Section):
+    """What was said."""
+
+    enabled: bool = Field(default=True, description="Keep conversations for who asks for it.")
+    listen: str | None = Field(
+        None, description="gRPC address, `host:port`. Default: loopback, gateway port + 2."
+    )
+    address: str | None = Field(
+        None, description="Where other services reach it. Default: what it listens on."
+    )
+    database: Path | None = Field(
+        None, description="SQLite file. Default: `memory/memory.db` in the data directory."
+    )
+    default_user: str = Field(
+        "local", min_length=1, description="Owner of requests that name no user."
+    )
+    index: bool = Field(
+        default=True, description="Embed what people say, so that it is found by meaning."
+    )
+    embedding_model: str = Field(
+        "all-MiniLM-L6-v2",
+        description="A sentence-transformers model: a path, or a name in the hub's cache. The "
+        "default's verified weights are installed with lair.",
+    )
+    similarity_threshold: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="Least similarity of meaning at which a passage is found without shared words.",
+    )
+    context_limit: int = Field(3, ge=1, le=50, description="Passages an answer may be made of.")
+
+
+class Metrics(Section):
+    """What was used."""
+
+    enabled: bool = Field(default=True, description="Count requests.")
+    listen: str | None = Field(
+        None, description="gRPC address, `host:port`. Default: loopback, gateway port + 3."
+    )
+    address: str | None = Field(
+        None, description="Where other services reach it. Default: what it listens on."
+    )
+    database: Path | None = Field(
+        None, description="SQLite file. Default: `metrics/metrics.db` in the data directory."
+    )
+    batch_size: int = Field(
+        100, ge=1, le=1000, description="Finished requests delivered to metrics in one call."
+    )
+    time_zone: str = Field(
+        "", description="IANA zone whose days are counted. Default: this machine's."
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo  # noqa: PLC0415  # only where a zone is set
+
+        if value:
+            try:
+                ZoneInfo(value)
+            except (KeyError, ValueError) as error:
+                raise ValueError(
+                    f"{value!r} is no IANA time zone; write one like 'Europe/Berlin'"
+                ) from error
+        return value
+
+
+class LlamaCpp(Section):
+    """A GGUF model served by lair itself (needs the extra `llamacpp`)."""
+
+    gguf: Path | None = Field(None, description="The model's file. None: nothing is served.")
+    port: Port | None = Field(
+        None, description="Port of its server on loopback. Default: gateway port + 4."
+    )
+    context: int = Field(
+        8192, ge=128, description="Context window in tokens, for each parallel request."
+    )
+    parallel: int = Field(2, ge=1, le=64, description="Requests it works on at a time.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 lets llama.cpp choose.")
+
+
+class Backend(Section):
+    """A server that answers for models; one `[[backends]]` table each."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Its name, your choice."
+    )
+    url: str = Field(
+        pattern=r"^https?://", description="Its base URL, with `/v1` where it has one."
+    )
+    kind: str = Field("openai", description="The adapter: `openai` for any compatible server.")
+    api_key: str | None = Field(
+        None, description="Its key: `env:NAME` reads it from the environment."
+    )
+    models: tuple[str, ...] = Field((), description="What it serves. Default: what it says.")
+    priority: int = Field(0, description="The highest of those that could answer is asked first.")
+    local: bool | None = Field(
+        None, description="Whether it is in the house. Default: by its address."
+    )
+    connect_seconds: Seconds = Field(5.0, description="Limit on connecting.")
+    first_token_seconds: Seconds = Field(
+        600.0, description="Limit on the time to the first byte of an answer."
+    )
+    idle_seconds: Seconds = Field(
+        120.0, description="Limit on the silence between two pieces of an answer."
+    )
+
+
+class Settings(Section):
+    """Everything that can be set."""
+
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("lair"),
+        description="Where all databases and journals are. Default: the platform's user data "
+        "directory.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log lines to write."
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="`auto` is text on a terminal and JSON elsewhere."
+    )
+    gateway: Gateway = Gateway()
+    router: Router = Router()
+    memory: Memory = Memory()
+    metrics: Metrics = Metrics()
+    llamacpp: LlamaCpp = LlamaCpp()
+    backends: tuple[Backend, ...] = ()
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("backends")
+    @classmethod
+    def _distinct_names(cls, value: tuple[Backend, ...]) -> tuple[Backend, ...]:
+        names = [backend.name for backend in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two backends are called {name!r}; give each its own name")
+        return value
+
+    def listen(self, service: Literal["router", "memory", "metrics"]) -> str:
+        """Return the `host:port` that `service` listens on."""
+        offset = {"router": 1, "memory": 2, "metrics": 3}[service]
+        section: Router | Memory | Metrics = getattr(self, service)
+        return section.listen or f"127.0.0.1:{self.gateway.port + offset}"
+
+    def address(self, service: Literal["router", "memory", "metrics"]) -> str:
+        """Return where others reach `service`."""
+        section: Router | Memory | Metrics = getattr(self, service)
+        return section.address or self.listen(service)
+
+    @property
+    def llamacpp_port(self) -> int:
+        """The port of the built-in llama.cpp server."""
+        return self.llamacpp.port or self.gateway.port + 4
+
+    @property
+    def memory_database(self) -> Path:
+        """The file of memory_svc."""
+        return self.memory.database or self.data_dir / "memory" / "memory.db"
+
+    @property
+    def metrics_database(self) -> Path:
+        """The file of metrics_svc."""
+        return self.metrics.database or self.data_dir / "metrics" / "metrics.db"

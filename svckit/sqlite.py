@@ -1,0 +1,169 @@
+"""SQLite under asyncio: one writer, read-only readers, migrations.
+
+Each connection has a thread of its own (aiosqlite), so no statement runs on the
+event loop. WAL mode lets readers go on while the writer commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from importlib.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+_WRITER_PRAGMAS = """
+pragma journal_mode = wal;
+pragma synchronous = normal;
+pragma foreign_keys = on;
+pragma busy_timeout = 5000;
+pragma secure_delete = on;
+pragma temp_store = memory;
+"""
+
+
+class StorageError(Exception):
+    """A database cannot be opened; the message says why and what to do."""
+
+
+class Database:
+    """One SQLite file: `transaction()` to write, `reader()` to read.
+
+    Writers wait for each other; each reader works on its own connection and sees
+    the last commit. Made by `open_database`.
+    """
+
+    def __init__(self, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]) -> None:
+        self._writer = writer
+        self._lock = asyncio.Lock()
+        self._all = readers
+        self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        for reader in readers:
+            self._free.put_nowait(reader)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Begin an immediate transaction; commit at the end, roll back on an exception."""
+        async with self._lock:
+            await self._writer.execute("begin immediate")
+            try:
+                yield self._writer
+            except BaseException:
+                # Also on cancellation: the next writer must find no transaction open.
+                await asyncio.shield(self._writer.execute("rollback"))
+                raise
+            await asyncio.shield(self._writer.execute("commit"))
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Lend a connection that cannot write."""
+        connection = await self._free.get()
+        try:
+            yield connection
+        finally:
+            self._free.put_nowait(connection)
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return all rows of one query."""
+        async with self.reader() as connection:
+            return list(await connection.execute_fetchall(sql, parameters))
+
+    async def close(self) -> None:
+        """Close every connection; wait for the write that is under way."""
+        async with self._lock:
+            await self._writer.execute("pragma optimize")
+            for connection in (*self._all, self._writer):
+                await connection.close()
+
+
+def _prepare(path: Path) -> None:
+    """Make the file and its folder, for this user only."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.close(descriptor)
+        path.chmod(0o600)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}; choose another data_dir in lair.toml or with "
+            "--data-dir, or give this user the right to write there"
+        ) from error
+
+
+async def _connect(uri: str, pragmas: str) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    await connection.executescript(pragmas)
+    return connection
+
+
+async def _migrate(database: Database, migrations: Iterable[Traversable]) -> None:
+    """Run each `NNNN_name.sql` that has not run, with its record, in one transaction."""
+    scripts = sorted((m for m in migrations if m.name.endswith(".sql")), key=lambda m: m.name)
+    async with database.transaction() as tx:
+        await tx.execute(
+            "create table if not exists migration"
+            " (name text primary key, at_us integer not null) without rowid"
+        )
+        done = {row[0] for row in await tx.execute_fetchall("select name from migration")}
+    if unknown := done - {script.name for script in scripts}:
+        raise StorageError(
+            f"the database was written by a newer lair (it has {', '.join(sorted(unknown))}); "
+            "install that version, or choose another data_dir"
+        )
+    for script in scripts:
+        if script.name in done:
+            continue
+        async with database.transaction() as tx:
+            for statement in _statements(script.read_text(encoding="utf-8")):
+                await tx.execute(statement)
+            await tx.execute(
+                "insert into migration values (?, cast(unixepoch('subsec') * 1e6 as integer))",
+                (script.name,),
+            )
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script at the semicolons that end a statement (triggers hold others)."""
+    statements, current = [], ""
+    for line in script.splitlines():
+        current += line + "\n"
+        if sqlite3.complete_statement(current):
+            statements.append(current)
+            current = ""
+    if current.strip():
+        statements.append(current)
+    return statements
+
+
+@asynccontextmanager
+async def open_database(
+    path: Path, migrations: Traversable, *, readers: int = 2
+) -> AsyncIterator[Database]:
+    """Open `path`, bring its schema up to date, and close it at the end.
+
+    `migrations` is a folder of `NNNN_name.sql` files. Raises `StorageError`.
+    """
+    _prepare(path)
+    uri = f"file:{str(path).replace('?', '%3f').replace('#', '%23')}"
+    opened: list[aiosqlite.Connection] = []
+    try:
+        opened.append(await _connect(uri, _WRITER_PRAGMAS))
+        await _migrate(Database(opened[0], []), migrations.iterdir())
+        for _ in range(readers):
+            pragmas = "pragma query_only = on; pragma busy_timeout = 5000;"
+            opened.append(await _connect(f"{uri}?mode=ro", pragmas))
+    except (sqlite3.Error, StorageError) as error:
+        for connection in opened:
+            await connection.close()
+        raise StorageError(f"{path}: {error}") from error
+    database = Database(opened[0], opened[1:])
+    try:
+        yield database
+    finally:
+        await database.close()
