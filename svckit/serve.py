@@ -11,9 +11,7 @@ from svckit.logging import get_logger
 log = get_logger(__name__)
 
 
-async def serve_until_stopped(
-    opened: AbstractAsyncContextManager[Servicers], address: str
-) -> None:
+async def serve_until_stopped(opened: AbstractAsyncContextManager[Servicers], address: str) -> None:
     """Serve what `opened` yields on `address` until the process is asked to stop."""
     async with opened as servicers, serving(servicers, address) as port:
         log.info("serving", address=address, port=port)

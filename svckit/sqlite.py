@@ -17,6 +17,8 @@ from typing import Any
 
 import aiosqlite
 
+from svckit.times import now_us
+
 _WRITER_PRAGMAS = """
 pragma journal_mode = wal;
 pragma synchronous = normal;
@@ -50,12 +52,13 @@ class Database:
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         """Begin an immediate transaction; commit at the end, roll back on an exception."""
         async with self._lock:
-            await self._writer.execute("begin immediate")
             try:
+                await self._writer.execute("begin immediate")
                 yield self._writer
             except BaseException:
-                # Also on cancellation: the next writer must find no transaction open.
-                await asyncio.shield(self._writer.execute("rollback"))
+                # Also on cancellation, even of `begin`, which its thread still runs: the
+                # next writer must find no transaction open.
+                await asyncio.shield(self._writer.rollback())
                 raise
             await asyncio.shield(self._writer.execute("commit"))
 
@@ -122,10 +125,7 @@ async def _migrate(database: Database, migrations: Iterable[Traversable]) -> Non
         async with database.transaction() as tx:
             for statement in _statements(script.read_text(encoding="utf-8")):
                 await tx.execute(statement)
-            await tx.execute(
-                "insert into migration values (?, cast(unixepoch('subsec') * 1e6 as integer))",
-                (script.name,),
-            )
+            await tx.execute("insert into migration values (?, ?)", (script.name, now_us()))
 
 
 def _statements(script: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Where a chat happens: which backend answers, and what is kept of it."""

@@ -1,0 +1,191 @@
+"""A backend's stream of chunks as clean events: facts of the wire, section 1.4. Pure.
+
+Whatever the backend does (roles and tool names repeated, calls without index, the
+reason in the last text chunk, usage twice), the events follow the order that
+`ChatEvent` promises. Ends of answers are held back until the stream has ended, so
+that nothing comes after them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from lair.common.v1.chat_pb2 import Usage
+from lair.router.v1.chat_pb2 import ChatEvent, Completed, Delta, Finish, Started, ToolCallDelta
+from router_svc.backends.reply_json import (
+    answer_id,
+    encode,
+    error_text,
+    extra_json,
+    parse_object,
+    parse_usage,
+)
+from router_svc.model import UpstreamError
+
+_CHUNK_KEYS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
+_CHOICE_KEYS = frozenset(("index", "delta", "finish_reason", "logprobs"))
+_DELTA_KEYS = frozenset(
+    ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
+)
+
+
+class StreamNormaliser:
+    """Feed it the data of SSE events; it returns the events to relay."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._started = False
+        self._finishes: dict[int, Finish] = {}
+        self._calls: dict[int, _ToolCalls] = {}
+        self._usage: Usage | None = None
+        self._last_extra = b""
+        self._seen: set[int] = set()
+        self.done = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether every answer that began has told why it ended."""
+        return bool(self._finishes) and self._seen <= self._finishes.keys()
+
+    def feed(self, payloads: Iterable[bytes]) -> list[ChatEvent]:
+        """Return the events that `payloads` amount to. Raises `UpstreamError`."""
+        events: list[ChatEvent] = []
+        for payload in payloads:
+            if payload.startswith(b"[DONE]"):
+                self.done = True
+            elif not self.done:
+                self._chunk(payload, events)
+        return events
+
+    def end(self) -> list[ChatEvent]:
+        """Return the last events. Raises `UpstreamError` where the answer broke off."""
+        if not self.finished:
+            raise UpstreamError(
+                "UPSTREAM_FAILED", "the backend's stream ended in the middle of an answer"
+            )
+        events = [ChatEvent(finish=self._finishes[index]) for index in sorted(self._finishes)]
+        last = Completed(usage=self._usage, extra_json=self._last_extra)
+        events.append(ChatEvent(completed=last))
+        return events
+
+    def _chunk(self, payload: bytes, events: list[ChatEvent]) -> None:
+        chunk = parse_object(payload)
+        if chunk.get("error"):
+            raise UpstreamError("UPSTREAM_FAILED", error_text(payload))
+        if not self._started:
+            self._started = True
+            events.append(ChatEvent(started=self._start(chunk)))
+        if (usage := chunk.get("usage")) is not None:
+            self._usage = parse_usage(usage) or self._usage  # the last one counts, never a sum
+        extra = extra_json(chunk, _CHUNK_KEYS) if len(chunk) > 5 else b""  # noqa: PLR2004  # id, object, created, model, choices
+        choices = chunk.get("choices") or ()
+        if not choices:
+            self._last_extra = extra or self._last_extra
+        for choice in choices:
+            self._choice(choice, extra, events)
+
+    def _start(self, chunk: Mapping[str, Any]) -> Started:
+        return Started(
+            id=answer_id(chunk.get("id")),
+            created=int(chunk.get("created") or time.time()),
+            model=str(chunk.get("model") or self._model),
+        )
+
+    def _choice(self, choice: Mapping[str, Any], extra: bytes, events: list[ChatEvent]) -> None:
+        index = int(choice.get("index") or 0)
+        self._seen.add(index)
+        body = choice.get("delta") or {}
+        delta = self._delta(index, body, choice.get("logprobs"))
+        choice_extra = extra_json(choice, _CHOICE_KEYS) if len(choice) > 3 else b""  # noqa: PLR2004  # index, delta, finish_reason
+        reason = choice.get("finish_reason")
+        if reason:
+            # A first reason stands; a backend that repeats itself changes nothing.
+            self._finishes.setdefault(
+                index,
+                Finish(
+                    index=index,
+                    reason=str(reason),
+                    choice_extra_json=choice_extra,
+                    chunk_extra_json=extra,
+                ),
+            )
+        if delta is None:
+            return
+        if not reason:
+            if choice_extra:
+                delta.choice_extra_json = choice_extra
+            if extra:
+                delta.chunk_extra_json = extra
+        events.append(ChatEvent(delta=delta))
+
+    def _delta(self, index: int, body: Mapping[str, Any], logprobs: object) -> Delta | None:
+        """Build the delta; None where it says nothing."""
+        text = body.get("content")
+        reasoning = body.get("reasoning_content") or body.get("reasoning")
+        refusal = body.get("refusal")
+        calls = body.get("tool_calls")
+        delta = Delta(
+            index=index,
+            text=text if isinstance(text, str) else "",
+            reasoning=reasoning if isinstance(reasoning, str) else "",
+            refusal=refusal if isinstance(refusal, str) else "",
+        )
+        if calls:
+            tool_calls = self._calls.setdefault(index, _ToolCalls())
+            delta.tool_calls.extend(tool_calls.feed(calls))
+        if logprobs is not None:
+            delta.logprobs_json = encode(logprobs)
+        if extra := extra_json(body, _DELTA_KEYS):
+            delta.extra_json = extra
+        says = text or reasoning or refusal or delta.tool_calls or logprobs is not None or extra
+        return delta if says else None
+
+
+class _ToolCalls:
+    """Numbers the tool calls of one answer from 0 and names each once."""
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+        self._by_upstream: dict[int, int] = {}
+
+    def feed(self, calls: Iterable[Mapping[str, Any]]) -> list[ToolCallDelta]:
+        """Return the pieces of calls, numbered and without repetitions."""
+        pieces = []
+        for call in calls:
+            function = call.get("function") or {}
+            number, new = self._number(call, function)
+            if number is None:
+                continue
+            arguments = function.get("arguments") or ""
+            if not isinstance(arguments, str):
+                arguments = encode(arguments).decode()
+            piece = ToolCallDelta(index=number, arguments=arguments)
+            if new:
+                piece.id = self._ids[number]
+                piece.type = call.get("type") or "function"
+                piece.name = function.get("name") or ""
+            elif not arguments:
+                continue
+            pieces.append(piece)
+        return pieces
+
+    def _number(
+        self, call: Mapping[str, Any], function: Mapping[str, Any]
+    ) -> tuple[int | None, bool]:
+        """Return the call's number and whether it is new; None for noise."""
+        given, upstream = call.get("id"), call.get("index")
+        if given and given in self._ids:
+            return self._ids.index(given), False
+        known = self._by_upstream.get(upstream if isinstance(upstream, int) else -1)
+        # A new id under a known index is another call: older servers number all of them 0.
+        if given or (known is None and function.get("name")):
+            self._ids.append(given or f"call_{uuid4().hex}")
+            number = len(self._ids) - 1
+            self._by_upstream[upstream if isinstance(upstream, int) else -1] = number
+            return number, True
+        if known is None and self._ids:
+            known = len(self._ids) - 1
+        return known, False

@@ -1,0 +1,159 @@
+"""What an OpenAI-compatible server answers, in the contract's terms. Pure.
+
+Whole answers become a `ChatCompletion`. What the typed fields do not know goes to
+`extra_json` at its level. The pieces of streams are in `normalise.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from lair.common.v1.chat_pb2 import FunctionCall, Message, ToolCall, Usage
+from lair.router.v1.chat_pb2 import ChatCompletion, Choice
+from router_svc.model import UpstreamError
+
+encode = msgspec.json.Encoder().encode
+
+_COMPLETION_KEYS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
+_CHOICE_KEYS = frozenset(("index", "message", "finish_reason", "logprobs"))
+_MESSAGE_KEYS = frozenset(
+    ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
+)
+_USAGE_KEYS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
+_CONTEXT = re.compile(
+    r"exceed_context_size|context_length_exceeded|maximum context length|context window|"
+    r"exceeds? the available context",
+    re.IGNORECASE,
+)
+
+
+def extra_json(body: Mapping[str, Any], known: frozenset[str]) -> bytes:
+    """Return the fields that are not `known` as JSON; empty if there is none."""
+    extra = {name: value for name, value in body.items() if name not in known}
+    return encode(extra) if extra else b""
+
+
+def parse_completion(payload: bytes, model: str) -> ChatCompletion:
+    """Read a whole answer. Raises `UpstreamError` where it is none."""
+    body = parse_object(payload)
+    if body.get("error"):
+        raise UpstreamError("UPSTREAM_FAILED", error_text(payload))
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise UpstreamError("UPSTREAM_FAILED", "the backend's answer has no choices")
+    ordered = sorted(choices, key=lambda choice: int(choice.get("index") or 0))
+    return ChatCompletion(
+        id=answer_id(body.get("id")),
+        created=int(body.get("created") or time.time()),
+        model=str(body.get("model") or model),
+        choices=[_choice(choice, index) for index, choice in enumerate(ordered)],
+        usage=parse_usage(body.get("usage")),
+        extra_json=extra_json(body, _COMPLETION_KEYS),
+    )
+
+
+def answer_id(given: object) -> str:
+    """Return the backend's id for an answer, or a new one."""
+    return given if isinstance(given, str) and given else f"chatcmpl-{uuid4().hex}"
+
+
+def parse_object(payload: bytes) -> dict[str, Any]:
+    """Read a JSON object. Raises `UpstreamError` where it is none."""
+    try:
+        body = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UpstreamError("UPSTREAM_FAILED", f"the backend sent invalid JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise UpstreamError("UPSTREAM_FAILED", "the backend sent JSON that is no object")
+    return body
+
+
+def parse_usage(body: object) -> Usage | None:
+    """Read a `usage` object; None where there is none."""
+    if not isinstance(body, dict):
+        return None
+    prompt = body.get("prompt_tokens_details")
+    prompt = prompt if isinstance(prompt, dict) else {}
+    answer = body.get("completion_tokens_details")
+    answer = answer if isinstance(answer, dict) else {}
+    return Usage(
+        prompt_tokens=body.get("prompt_tokens"),
+        completion_tokens=body.get("completion_tokens"),
+        total_tokens=body.get("total_tokens"),
+        cached_tokens=prompt.get("cached_tokens"),
+        cache_write_tokens=prompt.get("cache_write_tokens"),
+        reasoning_tokens=answer.get("reasoning_tokens"),
+        extra_json=extra_json(body, _USAGE_KEYS),
+    )
+
+
+def error_text(payload: bytes) -> str:
+    """Find the message in any of the shapes backends give errors."""
+    try:
+        body = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return payload[:300].decode("utf-8", "replace").strip() or "no message"
+    error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
+    if isinstance(error, dict):
+        error = error.get("message", error)
+    return error if isinstance(error, str) else encode(error)[:300].decode()
+
+
+def upstream_error(status: int, payload: bytes, retry_after: str | None = None) -> UpstreamError:
+    """Tell what a refusal with HTTP `status` means to the client and to other backends."""
+    text = error_text(payload)
+    if status in (400, 413, 422, 500) and _CONTEXT.search(payload.decode("utf-8", "replace")):
+        return UpstreamError("CONTEXT_LENGTH_EXCEEDED", text, status=status)
+    if status in (400, 413, 415, 422):
+        return UpstreamError("UPSTREAM_REJECTED", text, status=status, try_next=False)
+    if status in (408, 429):
+        seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
+        return UpstreamError("RATE_LIMITED", text, status=status, retry_after_seconds=seconds)
+    return UpstreamError("UPSTREAM_FAILED", f"HTTP {status}: {text}", status=status)
+
+
+def _choice(body: Mapping[str, Any], index: int) -> Choice:
+    message = body.get("message")
+    logprobs = body.get("logprobs")
+    return Choice(
+        index=index,
+        message=_message(message if isinstance(message, dict) else {}),
+        finish_reason=str(body.get("finish_reason") or "stop"),
+        logprobs_json=b"" if logprobs is None else encode(logprobs),
+        extra_json=extra_json(body, _CHOICE_KEYS),
+    )
+
+
+def _message(body: Mapping[str, Any]) -> Message:
+    content = body.get("content")
+    reasoning = body.get("reasoning_content") or body.get("reasoning")
+    message = Message(
+        role="assistant",
+        reasoning=reasoning if isinstance(reasoning, str) else None,
+        refusal=body.get("refusal"),
+        tool_calls=[_tool_call(call) for call in body.get("tool_calls") or ()],
+        extra_json=extra_json(body, _MESSAGE_KEYS),
+    )
+    if isinstance(content, str):
+        message.text = content
+    return message
+
+
+def _tool_call(body: Mapping[str, Any]) -> ToolCall:
+    function = body.get("function") or {}
+    arguments = function.get("arguments", "")
+    return ToolCall(
+        id=body.get("id") or f"call_{uuid4().hex}",
+        type=body.get("type") or "function",
+        function=FunctionCall(
+            name=function.get("name") or "",
+            arguments=arguments if isinstance(arguments, str) else encode(arguments).decode(),
+        ),
+        extra_json=extra_json(body, frozenset(("id", "type", "function", "index"))),
+    )

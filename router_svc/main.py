@@ -1,0 +1,116 @@
+"""Puts the router together: backends, catalogue, journals, service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from lair.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
+from router_svc.backends.base import Backend
+from router_svc.backends.kinds import make_backend
+from router_svc.backends.recall import RecallBackend
+from router_svc.catalog import Catalog
+from router_svc.chats import Chats
+from router_svc.delivery import to_memory, to_metrics
+from router_svc.remembering import Memories
+from router_svc.service import DESCRIPTOR, RouterService
+from svckit import settings as schema
+from svckit.channels import connect
+from svckit.grpc_server import Servicers
+from svckit.logging import get_logger
+from svckit.outbox import Outbox
+from svckit.serve import serve_until_stopped
+from svckit.settings import Settings
+
+log = get_logger(__name__)
+
+_TURN_BATCH = 100
+_TURN_LINGER_SECONDS = 0.02
+_RECORD_LINGER_SECONDS = 0.2
+_FLUSH_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings, *, memory: grpc.aio.Channel, metrics: grpc.aio.Channel
+) -> AsyncIterator[Servicers]:
+    """Open the router; at the end deliver what is pending, within a few seconds."""
+    limit = settings.router.spool_mb * 1024 * 1024
+    folder = settings.data_dir / "router"
+    turns = Outbox(
+        "memory",
+        folder / "turns",
+        to_memory(memory),
+        batch_size=_TURN_BATCH,
+        limit_bytes=limit,
+        linger_seconds=_TURN_LINGER_SECONDS,
+    )
+    records = Outbox(
+        "metrics",
+        folder / "records",
+        to_metrics(metrics),
+        batch_size=settings.metrics.batch_size,
+        limit_bytes=limit,
+        linger_seconds=_RECORD_LINGER_SECONDS,
+    )
+    catalog = Catalog(
+        _backends(settings, memory),
+        probe_seconds=settings.router.probe_seconds,
+        discover_ports=settings.router.discover_ports if settings.router.discover else (),
+    )
+    memories = Memories(
+        memory,
+        turns,
+        enabled=settings.memory.enabled,
+        timeout_seconds=settings.router.memory_timeout_ms / 1000,
+    )
+    chats = Chats(catalog, memories, turns=turns, records=records, count=settings.metrics.enabled)
+    service = RouterService(chats, catalog)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            owned = [
+                tasks.create_task(task)
+                for task in (catalog.watch(), turns.drain(), records.drain())
+            ]
+            await catalog.refresh(if_older=True)
+            yield Servicers(
+                "router",
+                (DESCRIPTOR,),
+                (lambda server: add_RouterServiceServicer_to_server(service, server),),
+            )
+            await _flush(turns, records)
+            for task in owned:
+                task.cancel()
+    finally:
+        await catalog.close()
+        turns.close()
+        records.close()
+
+
+async def run(settings: Settings) -> None:
+    """Serve the router alone until the process is asked to stop."""
+    async with (
+        connect(settings.address("memory")) as memory,
+        connect(settings.address("metrics")) as metrics,
+    ):
+        opened = open_service(settings, memory=memory, metrics=metrics)
+        await serve_until_stopped(opened, settings.listen("router"))
+
+
+def _backends(settings: Settings, memory: grpc.aio.Channel) -> list[Backend]:
+    backends = [make_backend(config) for config in settings.backends]
+    if settings.llamacpp.gguf:
+        url = f"http://127.0.0.1:{settings.llamacpp_port}/v1"
+        backends.append(make_backend(schema.Backend(name="llamacpp", url=url)))
+    backends.append(RecallBackend(memory, passages=settings.memory.context_limit))
+    return backends
+
+
+async def _flush(*outboxes: Outbox) -> None:
+    delivered = await asyncio.gather(*(outbox.flush(_FLUSH_SECONDS) for outbox in outboxes))
+    if not all(delivered):
+        count = sum(outbox.pending_count() for outbox in outboxes)
+        log.warning("left for the next start", finished_requests=count)

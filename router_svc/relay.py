@@ -1,0 +1,122 @@
+"""Ask the candidates in turn until one begins to answer; then relay that answer.
+
+Before the first event a failure moves on to the next candidate; after it, the
+failure is the answer's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from lair.metrics.v1.usage_pb2 import STATUS_CLIENT_CANCELLED, STATUS_OK
+from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
+from router_svc.catalog import Catalog
+from router_svc.model import Candidate, UpstreamError
+from router_svc.trace import Trace, status_of
+from svckit.errors import ServiceError
+from svckit.logging import get_logger
+
+log = get_logger(__name__)
+
+
+class Relay:
+    """Runs a chat on the first of its candidates that answers."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def chat(
+        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace
+    ) -> tuple[ChatCompletion, Candidate]:
+        """Return the answer and who gave it. Raises `ServiceError`."""
+        failures: list[UpstreamError] = []
+        for candidate in candidates:
+            attempt = _Attempt(self._catalog, candidate, trace)
+            try:
+                with attempt:
+                    backend = self._catalog.backend(candidate.backend)
+                    completion = await backend.chat(call, candidate.model)
+            except UpstreamError as error:
+                failures.append(error)
+                if not error.try_next:
+                    break
+                continue
+            return completion, candidate
+        raise _exhausted(call, candidates, failures)
+
+    async def stream(
+        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace
+    ) -> AsyncGenerator[tuple[list[ChatEvent], Candidate]]:
+        """Yield the events of the answer with who gives it. Raises `ServiceError`.
+
+        `started` is held back until something follows it, and `completed` until the
+        backend is done with, so that the trace is whole when it is passed on.
+        """
+        failures: list[UpstreamError] = []
+        for candidate in candidates:
+            held: list[ChatEvent] = []
+            begun = False
+            try:
+                with _Attempt(self._catalog, candidate, trace):
+                    backend = self._catalog.backend(candidate.backend)
+                    async with aclosing(backend.stream(call, candidate.model)) as batches:
+                        async for events in batches:
+                            held += events
+                            if held[-1].WhichOneof("event") in ("started", "completed"):
+                                continue
+                            begun = True
+                            yield held, candidate
+                            held = []
+            except UpstreamError as error:
+                failures.append(error)
+                if begun or not error.try_next:
+                    break
+                continue
+            yield held, candidate
+            return
+        raise _exhausted(call, candidates, failures)
+
+
+class _Attempt:
+    """One try of one backend: counted in the catalogue, noted in the trace."""
+
+    def __init__(self, catalog: Catalog, candidate: Candidate, trace: Trace) -> None:
+        self._catalog = catalog
+        self._candidate = candidate
+        self._trace = trace
+
+    def __enter__(self) -> None:
+        backend = self._catalog.backend(self._candidate.backend)
+        self._catalog.begin(backend.name)
+        self._trace.generated_from_memory = backend.last_resort
+        self._trace.begin_attempt(backend.name, self._candidate.model, local=backend.local)
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        name = self._candidate.backend
+        if isinstance(error, UpstreamError):
+            log.warning("backend failed", backend=name, error=error.message)
+            self._catalog.end(name, error.message)
+            self._trace.end_attempt(
+                status_of(error.reason), http_status=error.status, error=error.message
+            )
+            return
+        self._catalog.end(name)
+        if error is None:
+            self._trace.end_attempt(STATUS_OK, http_status=200)
+        else:
+            self._trace.end_attempt(STATUS_CLIENT_CANCELLED)
+
+
+def _exhausted(
+    call: ChatCall, candidates: Sequence[Candidate], failures: Sequence[UpstreamError]
+) -> ServiceError:
+    """Say why nobody answered: the last failure, and who was asked."""
+    last = failures[-1]
+    tried = ", ".join(candidate.backend for candidate in candidates[: len(failures)])
+    metadata = {"model": call.model or "auto", "backends": tried}
+    if last.status:
+        metadata["upstream_status"] = str(last.status)
+    if last.retry_after_seconds is not None:
+        metadata["retry_after_seconds"] = f"{last.retry_after_seconds:g}"
+    return ServiceError(last.reason, f"{tried}: {last.message}", **metadata)

@@ -1,0 +1,112 @@
+"""RouterService: the wire on one side, the router on the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import grpc
+import msgspec
+
+from lair.router.v1 import router_service_pb2 as pb
+from lair.router.v1 import router_service_pb2_grpc as rpc
+from router_svc.backends.base import Backend
+from router_svc.catalog import Catalog
+from router_svc.chats import Chats
+from router_svc.model import AUTO, ServedModel, Snapshot, State
+from svckit.pages import decode_token, encode_token, page_size
+from svckit.times import to_timestamp
+
+DESCRIPTOR = pb.DESCRIPTOR.services_by_name["RouterService"]
+
+_STATES: dict[State, pb.BackendState.ValueType] = {
+    State.UNKNOWN: pb.BACKEND_STATE_UNSPECIFIED,
+    State.UP: pb.BACKEND_STATE_UP,
+    State.DOWN: pb.BACKEND_STATE_DOWN,
+    State.LOADING: pb.BACKEND_STATE_LOADING,
+}
+
+
+class RouterService(rpc.RouterServiceServicer):
+    """Answers for the router."""
+
+    def __init__(self, chats: Chats, catalog: Catalog) -> None:
+        self._chats = chats
+        self._catalog = catalog
+
+    async def Chat(
+        self,
+        request: pb.ChatRequest,
+        context: grpc.aio.ServicerContext[pb.ChatRequest, pb.ChatResponse],  # noqa: ARG002
+    ) -> pb.ChatResponse:
+        """Answer a chat at once."""
+        return await self._chats.chat(request.call)
+
+    async def ChatStream(
+        self,
+        request: pb.ChatStreamRequest,
+        context: grpc.aio.ServicerContext[pb.ChatStreamRequest, pb.ChatStreamResponse],  # noqa: ARG002
+    ) -> AsyncIterator[pb.ChatStreamResponse]:
+        """Answer a chat as it is generated."""
+        async with aclosing(self._chats.stream(request.call)) as batches:
+            async for events in batches:
+                yield pb.ChatStreamResponse(events=events)
+
+    async def ListModels(
+        self,
+        request: pb.ListModelsRequest,
+        context: grpc.aio.ServicerContext[pb.ListModelsRequest, pb.ListModelsResponse],  # noqa: ARG002
+    ) -> pb.ListModelsResponse:
+        """List what can be asked for."""
+        size = page_size(request.page_size, default=1000, maximum=1000)
+        models = _merged_models(self._catalog)
+        after = decode_token(request.page_token, 1)
+        rest = [m for m in models[1:] if after is None or m.id > str(after[0])]
+        page = ([models[0]] if after is None else []) + rest
+        token = encode_token(page[size - 1].id) if len(page) > size else ""
+        return pb.ListModelsResponse(models=page[:size], next_page_token=token)
+
+    async def ListBackends(
+        self,
+        request: pb.ListBackendsRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.ListBackendsRequest, pb.ListBackendsResponse],  # noqa: ARG002
+    ) -> pb.ListBackendsResponse:
+        """List the backends."""
+        return pb.ListBackendsResponse(
+            backends=[_backend(*entry) for entry in self._catalog.backends()]
+        )
+
+
+def _merged_models(catalog: Catalog) -> list[pb.Model]:
+    """Return `auto`, then each model once, by id; the first backend that has it stands for it."""
+    models: dict[str, pb.Model] = {}
+    for backend, snapshot, _ in catalog.backends():
+        for served in snapshot.models:
+            models.setdefault(served.id, _model(backend, served))
+    return [pb.Model(id=AUTO), *(models[name] for name in sorted(models))]
+
+
+def _model(backend: Backend, served: ServedModel) -> pb.Model:
+    return pb.Model(
+        id=served.id,
+        backend=backend.name,
+        created=served.created,
+        context_length=served.context_length,
+        loaded=served.loaded,
+        extra_json=msgspec.json.encode(served.extra) if served.extra else b"",
+    )
+
+
+def _backend(backend: Backend, snapshot: Snapshot, in_flight: int) -> pb.Backend:
+    return pb.Backend(
+        name=backend.name,
+        kind=backend.kind,
+        url=backend.url,
+        local=backend.local,
+        state=_STATES[snapshot.state],
+        last_error=snapshot.error,
+        check_time=to_timestamp(snapshot.checked_us),
+        models=[model.id for model in snapshot.models],
+        in_flight_count=in_flight,
+        mode=pb.BACKEND_MODE_AUTO,
+    )

@@ -1,0 +1,252 @@
+"""What happened to one request, noted while it happens; in the end, two records.
+
+`RequestRecord` goes to metrics_svc and holds no content; `Turn` goes to memory_svc
+where the conversation is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from lair.common.v1.chat_pb2 import FunctionCall, Message, ToolCall, Usage
+from lair.memory.v1.conversation_pb2 import Turn
+from lair.metrics.v1.usage_pb2 import (
+    ORIGIN_CLIENT,
+    STATUS_AUTH,
+    STATUS_CLIENT_CANCELLED,
+    STATUS_INTERNAL_ERROR,
+    STATUS_INVALID_REQUEST,
+    STATUS_NO_BACKEND,
+    STATUS_OK,
+    STATUS_RATE_LIMITED,
+    STATUS_TIMEOUT,
+    STATUS_UPSTREAM_ERROR,
+    USAGE_SOURCE_MISSING,
+    USAGE_SOURCE_UPSTREAM,
+    Attempt,
+    RequestRecord,
+    Status,
+)
+from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent, Delta
+from svckit.errors import TABLE
+from svckit.times import now_us, to_timestamp
+
+CLIENT_CLOSED_HTTP = 499  # nginx's number for a client that went away
+
+_STATUS: dict[str, Status.ValueType] = {
+    "MODEL_NOT_FOUND": STATUS_INVALID_REQUEST,
+    "INVALID_FIELD": STATUS_INVALID_REQUEST,
+    "INVALID_BODY": STATUS_INVALID_REQUEST,
+    "CONTEXT_LENGTH_EXCEEDED": STATUS_INVALID_REQUEST,
+    "UPSTREAM_REJECTED": STATUS_INVALID_REQUEST,
+    "UPSTREAM_FAILED": STATUS_UPSTREAM_ERROR,
+    "UPSTREAM_TIMEOUT": STATUS_TIMEOUT,
+    "DEADLINE_EXCEEDED": STATUS_TIMEOUT,
+    "RATE_LIMITED": STATUS_RATE_LIMITED,
+    "NO_BACKEND": STATUS_NO_BACKEND,
+    "SERVICE_UNAVAILABLE": STATUS_UPSTREAM_ERROR,
+    "UNAUTHENTICATED": STATUS_AUTH,
+    "PERMISSION_DENIED": STATUS_AUTH,
+}
+
+
+def status_of(reason: str) -> Status.ValueType:
+    """Return how a request that failed for `reason` is counted."""
+    return _STATUS.get(reason, STATUS_INTERNAL_ERROR)
+
+
+class Trace:
+    """Notes on one request. Durations are of the monotonic clock, in microseconds."""
+
+    def __init__(self, call: ChatCall, *, streamed: bool) -> None:
+        self.call = call
+        self.streamed = streamed
+        self.conversation_id = ""
+        self.parent_head = ""
+        self.attempts: list[Attempt] = []
+        self.asked_count = 0
+        self.backend = ""
+        self.model = ""
+        self.local = False
+        self.generated_from_memory = False
+        self._began_us = now_us()
+        self._clock = time.perf_counter()
+        self._first_token_us: int | None = None
+        self._upstream_us = 0
+        self._attempt_clock = 0.0
+        self._status: Status.ValueType = STATUS_OK
+        self._reason = ""
+        self._usage: Usage | None = None
+        self._finish_reason = ""
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, ToolCall] = {}
+
+    # -- notes -----------------------------------------------------------------
+
+    def begin_attempt(self, backend: str, model: str, *, local: bool) -> None:
+        """Note that a backend is asked."""
+        self.asked_count += 1
+        self.backend, self.model, self.local = backend, model, local
+        self._attempt_clock = time.perf_counter()
+
+    def end_attempt(
+        self, status: Status.ValueType, *, http_status: int = 0, error: str = ""
+    ) -> None:
+        """Note how that ended."""
+        duration = _since(self._attempt_clock)
+        self._upstream_us += duration
+        attempt = Attempt(
+            backend=self.backend,
+            model=self.model,
+            status=status,
+            http_status=http_status,
+            duration_us=duration,
+            error=error[:300],
+        )
+        self.attempts.append(attempt)
+
+    def events(self, events: Sequence[ChatEvent]) -> None:
+        """Note what is relayed; the first answer is what memory keeps."""
+        for event in events:
+            kind = event.WhichOneof("event")
+            if kind == "delta":
+                if self._first_token_us is None:
+                    self._first_token_us = _since(self._clock)
+                if event.delta.index == 0:
+                    self._delta(event.delta)
+            elif kind == "finish" and event.finish.index == 0:
+                self._finish_reason = event.finish.reason
+            elif kind == "completed" and event.completed.HasField("usage"):
+                self._usage = event.completed.usage
+
+    def completion(self, completion: ChatCompletion) -> None:
+        """Note a whole answer."""
+        first = completion.choices[0]
+        self._text.append(first.message.text)
+        self._reasoning.append(first.message.reasoning)
+        self._calls = dict(enumerate(first.message.tool_calls))
+        self._finish_reason = first.finish_reason
+        if completion.HasField("usage"):
+            self._usage = completion.usage
+
+    def failed(self, reason: str) -> None:
+        """Note that the request failed for `reason`, a key of `svckit.errors.TABLE`."""
+        self._status, self._reason = status_of(reason), reason
+
+    def cancelled(self) -> None:
+        """Note that the client went away."""
+        self._status = STATUS_CLIENT_CANCELLED
+
+    # -- records ---------------------------------------------------------------
+
+    @property
+    def status(self) -> Status.ValueType:
+        """How the request ended."""
+        return self._status
+
+    @property
+    def first_token_us(self) -> int | None:
+        """From arrival to the first piece of an answer."""
+        return self._first_token_us
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens the backend counted."""
+        return self._usage
+
+    def duration_us(self) -> int:
+        """Return the time since arrival."""
+        return _since(self._clock)
+
+    def request_record(self) -> RequestRecord:
+        """Return what metrics_svc counts."""
+        call, answered = self.call, bool(self._finish_reason)
+        return RequestRecord(
+            request_id=call.request_id,
+            request_time=to_timestamp(self._began_us),
+            caller=call.caller,
+            conversation_id=self.conversation_id,
+            endpoint=call.endpoint or "grpc",
+            origin=ORIGIN_CLIENT,
+            requested_model=call.model or "auto",
+            model=self.model,
+            backend=self.backend,
+            local=self.local,
+            status=self._status,
+            http_status=self._http_status(),
+            error_reason=self._reason,
+            streamed=self.streamed,
+            tool_call_count=len(self._calls),
+            usage=self._usage,
+            usage_source=USAGE_SOURCE_UPSTREAM if self._usage else USAGE_SOURCE_MISSING,
+            duration_us=self.duration_us(),
+            first_token_us=self._first_token_us,
+            upstream_us=self._upstream_us,
+            attempts=self.attempts,
+            new_message_count=_new_messages(call) + answered,
+            finish_reason=self._finish_reason,
+        )
+
+    def turn(self) -> Turn:
+        """Return what memory_svc keeps."""
+        return Turn(
+            request_id=self.call.request_id,
+            caller=self.call.caller,
+            conversation_id=self.conversation_id,
+            parent_head=self.parent_head,
+            messages=self.call.messages,
+            reply=self._reply(),
+            model=self.model,
+            backend=self.backend,
+            usage=self._usage,
+            request_time=to_timestamp(self._began_us),
+            generated_from_memory=self.generated_from_memory,
+            finish_reason=self._finish_reason or self._ending(),
+        )
+
+    def _ending(self) -> str:
+        return "cancelled" if self._status == STATUS_CLIENT_CANCELLED else "error"
+
+    def _http_status(self) -> int:
+        if self._status == STATUS_OK:
+            return 200
+        return TABLE[self._reason].http if self._reason else CLIENT_CLOSED_HTTP
+
+    def _delta(self, delta: Delta) -> None:
+        if delta.text:
+            self._text.append(delta.text)
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+        for piece in delta.tool_calls:
+            call = self._calls.get(piece.index)
+            if call is None:
+                function = FunctionCall(name=piece.name)
+                call = ToolCall(id=piece.id, type=piece.type, function=function)
+                self._calls[piece.index] = call
+            call.function.arguments += piece.arguments
+
+    def _reply(self) -> Message | None:
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        if not (text or reasoning or self._calls):
+            return None
+        calls = [self._calls[number] for number in sorted(self._calls)]
+        reply = Message(role="assistant", reasoning=reasoning or None, tool_calls=calls)
+        if text or not calls:
+            reply.text = text
+        return reply
+
+
+def _since(clock: float) -> int:
+    return int((time.perf_counter() - clock) * 1e6)
+
+
+def _new_messages(call: ChatCall) -> int:
+    """Count the messages behind the last answer of the assistant, system prompts apart."""
+    count = 0
+    for message in reversed(call.messages):
+        if message.role == "assistant":
+            break
+        count += message.role not in ("system", "developer")
+    return count
