@@ -21,6 +21,9 @@ from lair.common.v1.reason_pb2 import ErrorReason
 
 DOMAIN = "lair"
 _PREFIX = "ERROR_REASON_"
+# In bytes. A status travels in headers, and a client refuses more than 8 KiB of
+# them; the message stands there twice, once with three bytes for most of its own.
+_LONGEST_MESSAGE, _LONGEST_VALUE = 1000, 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,12 @@ def invalid_field(field: str, message: str) -> ServiceError:
 def to_status(error: ServiceError) -> status_pb2.Status:
     """Describe `error` as a rich gRPC status."""
     ErrorReason.Value(_PREFIX + error.reason)  # a reason the contract does not know is our bug
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    metadata = {key: _cut(value, _LONGEST_VALUE) for key, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     detail = any_pb2.Any()
     detail.Pack(info)
-    return status_pb2.Status(
-        code=error.meaning.grpc.value[0], message=error.message, details=[detail]
-    )
+    message = _cut(error.message, _LONGEST_MESSAGE)
+    return status_pb2.Status(code=error.meaning.grpc.value[0], message=message, details=[detail])
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> ServiceError:
@@ -130,3 +133,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError, service: str) -> ServiceError:
     if reason == "SERVICE_UNAVAILABLE":
         message = f"the {service} service is not reachable; see /health"
     return ServiceError(reason, message, service=service)
+
+
+def _cut(text: str, limit: int) -> str:
+    encoded = text.encode(errors="replace")
+    cut = encoded[:limit].decode(errors="ignore")
+    return cut if len(encoded) <= limit else cut + "…"

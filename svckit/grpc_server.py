@@ -36,7 +36,7 @@ class Servicers:
 
 
 class _Translating(grpc.aio.ServerInterceptor):
-    """Apply `svckit.handlers.translating` to every method."""
+    """Apply `svckit.handlers.translating` to every method of ours."""
 
     async def intercept_service(
         self,
@@ -44,7 +44,8 @@ class _Translating(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         handler = await continuation(handler_call_details)
-        return handler and translating(handler)
+        foreign = handler_call_details.method.startswith("/grpc.")  # health and reflection
+        return handler if foreign or not handler else translating(handler)
 
 
 def _add_reflection(names: list[str], server: grpc.aio.Server) -> None:

@@ -7,6 +7,7 @@ The same for both transports: `grpc_server` and `inprocess` wrap each method wit
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -39,6 +40,8 @@ def _bind(context: Any) -> None:
 
 
 async def _abort(context: Any, error: Exception) -> None:
+    if isinstance(error, NotImplementedError):  # what the contract's base class raises
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no service answers this method yet")
     if not isinstance(error, ServiceError):
         log.error("call failed", exc_info=error)
         error = ServiceError("INTERNAL", "a fault in lair itself; its log says more")
@@ -50,7 +53,7 @@ def _unary(call: Callable[..., Any]) -> Callable[..., Any]:
         _bind(context)
         try:
             return await call(request, context)
-        except (grpc.aio.AbortError, grpc.aio.BaseError):
+        except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001  # the process edge
             return await _abort(context, error)
@@ -61,15 +64,13 @@ def _unary(call: Callable[..., Any]) -> Callable[..., Any]:
 def _stream(call: Callable[..., Any]) -> Callable[..., Any]:
     async def wrapped(request: Any, context: Any) -> AsyncIterator[Any]:
         _bind(context)
-        items = call(request, context)
         try:
-            async for item in items:
-                yield item
-        except (grpc.aio.AbortError, grpc.aio.BaseError):
+            async with aclosing(call(request, context)) as items:
+                async for item in items:
+                    yield item
+        except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001  # the process edge
             await _abort(context, error)
-        finally:
-            await items.aclose()
 
     return wrapped

@@ -3,7 +3,9 @@
 `XStub(InProcessChannel(servicers))` behaves as `XStub(connect(address))` does:
 deadlines, cancellation, metadata, errors. Only the hop is missing, which costs
 more than the rest of a request. What differs: messages are not copied, so nobody
-may change one after sending it.
+may change one after sending it; a stream's servicer works only while it is read,
+in its reader's task; and who is late or cancelled waits for the servicer's
+`finally` blocks.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from functools import partial
 from typing import Any, NoReturn, Self
 
 import grpc
@@ -57,6 +60,12 @@ class _Context:
     def set_trailing_metadata(self, trailing: Metadata) -> None:
         self._trailing = tuple(trailing)
 
+    def set_code(self, _: grpc.StatusCode) -> None:
+        """Ignore: who sets a code without aborting is an unwritten method, and raises."""
+
+    def set_details(self, _: str) -> None:
+        """Ignore, as `set_code`."""
+
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()
     ) -> NoReturn:
@@ -72,13 +81,16 @@ class _UnaryCall:
     def __init__(self, answer: Awaitable[Any], timeout: float | None) -> None:
         self._task = asyncio.ensure_future(answer)
         self._late = False
-        self._timer = None
-        if timeout is not None:
+        self._timer: asyncio.TimerHandle | None = None
+        if timeout is not None and timeout <= 0:
+            self._expire()
+        elif timeout is not None:
             self._timer = self._task.get_loop().call_later(timeout, self._expire)
             self._task.add_done_callback(self._disarm)
 
     def _expire(self) -> None:
-        self._late = self._task.cancel()
+        # What is being cancelled already stays cancelled.
+        self._late = not self._task.cancelling() and self._task.cancel()
 
     def _disarm(self, _: Any) -> None:
         if self._timer:
@@ -93,14 +105,24 @@ class _UnaryCall:
         return self._task.done()
 
     def __await__(self) -> Generator[Any, None, Any]:
+        waiting = _current_task()
+        cancels = waiting.cancelling()
+        answer, error = None, None
         try:
-            return (yield from self._task.__await__())
-        except asyncio.CancelledError:
-            if self._late:
-                raise _expired() from None
-            raise
+            answer = yield from self._task.__await__()
         except _Aborted as abort:
-            raise abort.error from None
+            error = abort.error
+        except asyncio.CancelledError:
+            if not self._late or waiting.cancelling() > cancels:
+                raise
+        # A servicer may have made anything of its end; the caller sees the cause.
+        if self._late:
+            raise _expired()
+        if self._task.cancelling():
+            raise asyncio.CancelledError
+        if error:
+            raise error
+        return answer
 
 
 class _StreamCall:
@@ -112,38 +134,43 @@ class _StreamCall:
 
     def __init__(self, answers: Any, timeout: float | None) -> None:
         self._answers = answers
-        self._deadline: float | None = None
-        if timeout is not None:
-            self._deadline = asyncio.get_running_loop().time() + timeout
+        self._outcome: Callable[[], BaseException] | None = None  # what reading raises, once ended
         self._reader: asyncio.Task[Any] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._done = False
+        self._timer: asyncio.TimerHandle | None = None
+        if timeout is not None and timeout <= 0:
+            self._interrupt(_expired)
+        elif timeout is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(timeout, self._interrupt, _expired)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        if self._done:
-            raise StopAsyncIteration
-        self._reader = asyncio.current_task()
+        if self._outcome:
+            raise self._outcome()
+        reader = self._reader = _current_task()
+        cancels = reader.cancelling()
+        answer, ended = None, None
         try:
-            if self._deadline is None:
-                return await self._answers.__anext__()
-            async with asyncio.timeout_at(self._deadline) as limit:
-                return await self._answers.__anext__()
-        except TimeoutError:
-            self._done = True
-            if self._deadline is not None and limit.expired():
-                raise _expired() from None
-            raise
+            answer = await self._answers.__anext__()
+        except StopAsyncIteration:
+            ended = StopAsyncIteration
+        except asyncio.CancelledError:
+            ended = asyncio.CancelledError
         except _Aborted as abort:
-            self._done = True
-            raise abort.error from None
-        except BaseException:
-            self._done = True
-            raise
+            ended = partial(_itself, abort.error)
         finally:
             self._reader = None
+        if self._outcome:  # interrupted, whatever the servicer made of it
+            if not ended:
+                self._close()
+            raise asyncio.CancelledError if reader.uncancel() > cancels else self._outcome()
+        if not ended:
+            return answer
+        self._end(ended)
+        raise ended()
 
     async def read(self) -> Any:
         """Return the next answer, or `grpc.aio.EOF`."""
@@ -154,18 +181,39 @@ class _StreamCall:
 
     def cancel(self) -> bool:
         """End the call; the servicer's `finally` blocks run."""
-        if self._done and self._reader is None:
-            return False
-        self._done = True
-        if self._reader and self._reader is not asyncio.current_task():
-            self._reader.cancel()
-        elif self._closing is None:
-            self._closing = asyncio.ensure_future(self._answers.aclose())
-        return True
+        return self._interrupt(asyncio.CancelledError)
 
     def done(self) -> bool:
         """Tell whether the call has ended."""
-        return self._done
+        return self._outcome is not None
+
+    def _interrupt(self, outcome: Callable[[], BaseException]) -> bool:
+        if self._outcome:
+            return False
+        self._end(outcome)
+        if self._reader:
+            self._reader.cancel()  # taken back by `uncancel` when it has done its work
+        else:
+            self._close()
+        return True
+
+    def _end(self, outcome: Callable[[], BaseException]) -> None:
+        self._outcome = outcome
+        if self._timer:
+            self._timer.cancel()
+
+    def _close(self) -> None:
+        self._closing = asyncio.ensure_future(self._answers.aclose())
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task, "calls are awaited in a task"
+    return task
+
+
+def _itself(error: BaseException) -> BaseException:
+    return error
 
 
 class _Multicallable:

@@ -139,7 +139,7 @@ class Metrics(Section):
         if value:
             try:
                 ZoneInfo(value)
-            except (KeyError, ValueError) as error:
+            except (KeyError, ValueError, OSError) as error:
                 raise ValueError(
                     f"{value!r} is no IANA time zone; write one like 'Europe/Berlin'"
                 ) from error

@@ -20,6 +20,7 @@ import aiosqlite
 from svckit.times import now_us
 
 _WRITER_PRAGMAS = """
+pragma auto_vacuum = incremental;
 pragma journal_mode = wal;
 pragma synchronous = normal;
 pragma foreign_keys = on;
@@ -75,6 +76,14 @@ class Database:
         """Return all rows of one query."""
         async with self.reader() as connection:
             return list(await connection.execute_fetchall(sql, parameters))
+
+    async def empty_log(self) -> None:
+        """Move the write-ahead log into the file and empty it.
+
+        The log holds pages as they were before; after a deletion they must go too.
+        """
+        async with self._lock:
+            await self._writer.execute_fetchall("pragma wal_checkpoint(truncate)")
 
     async def close(self) -> None:
         """Close every connection; wait for the write that is under way."""

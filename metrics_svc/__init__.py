@@ -1,0 +1,1 @@
+"""What was used: one record for each request, and the reports made of them."""

@@ -1,0 +1,200 @@
+"""The words of metrics: requests, the scope of a report, what a report is made of.
+
+Times are UTC microseconds since 1970, durations microseconds. `None` is unknown,
+which is not 0; an empty text is unknown or none. Days are ordinals, as in
+`datetime.date.toordinal`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from uuid import UUID
+
+BUCKET_US = 15 * 60 * 1_000_000
+
+
+class Status(IntEnum):
+    """How a request, or a try of a backend, ended. The numbers are stored."""
+
+    OK = 1
+    CLIENT_CANCELLED = 2
+    TIMEOUT = 3
+    RATE_LIMITED = 4
+    UPSTREAM_ERROR = 5
+    NO_BACKEND = 6
+    INVALID_REQUEST = 7
+    AUTH = 8
+    INTERNAL_ERROR = 9
+
+
+class Origin(IntEnum):
+    """On whose behalf a request was made. The numbers are stored."""
+
+    CLIENT = 1
+    INTERNAL = 2
+    IMPORT = 3
+
+
+class UsageSource(IntEnum):
+    """Where the number of tokens comes from. The numbers are stored."""
+
+    UPSTREAM = 1
+    UPSTREAM_TIMINGS = 2
+    COUNTED = 3
+    ESTIMATED = 4
+    MISSING = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Tokens of one request.
+
+    `prompt` includes `cached`, `completion` includes `reasoning`.
+    """
+
+    prompt: int | None = None
+    completion: int | None = None
+    total: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of one backend; `http_code` 0 is none, `error` is for a person."""
+
+    backend: str
+    model: str
+    status: Status
+    http_code: int
+    duration_us: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """What one request used, and how it ended."""
+
+    request_id: UUID
+    ts_us: int
+    status: Status
+    origin: Origin = Origin.CLIENT
+    user: str = ""
+    project: str = ""
+    session: str = ""
+    conversation: str = ""
+    key: str = ""
+    client: str = ""
+    endpoint: str = ""
+    model_requested: str = ""
+    model_used: str = ""
+    backend: str = ""
+    local: bool = False
+    http_code: int = 0
+    error_reason: str = ""
+    finish_reason: str = ""
+    streamed: bool = False
+    tool_calls: int = 0
+    new_messages: int = 0
+    tokens: Tokens = Tokens()
+    usage_source: UsageSource = UsageSource.MISSING
+    duration_us: int | None = None
+    first_token_us: int | None = None
+    upstream_us: int | None = None
+    queue_us: int | None = None
+    billed_nano: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which requests a report is about: from `start_us`, before `end_us`."""
+
+    user: str = ""
+    project: str = ""
+    start_us: int | None = None
+    end_us: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether nothing is left out."""
+        return not (self.user or self.project) and self.start_us is None and self.end_us is None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the list of requests, the latest first."""
+
+    ts_us: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some requests, the latest first, and where the next page begins."""
+
+    rows: tuple[RequestRow, ...]
+    next: Position | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketUse:
+    """The use in one 15-minute bucket: `bucket` counts them since 1970."""
+
+    bucket: int
+    requests: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupUse:
+    """The use of all requests alike in model, backend, location and status.
+
+    `requests` counts those of clients that are activity, `all_requests` every
+    one, `told` those whose tokens the backend told.
+    """
+
+    model: str
+    backend: str
+    local: bool
+    status: Status
+    requests: int
+    all_requests: int
+    told: int
+    messages: int
+    tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distinct:
+    """How many different ones took part in activity.
+
+    `loose_conversations` are those of requests outside any session;
+    `inferred_sessions` are the runs of requests with neither.
+    """
+
+    projects: int
+    conversations: int
+    sessions: int
+    loose_conversations: int
+    inferred_sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """All a dashboard is made of, as it was at one moment.
+
+    `buckets` are those with activity or tokens, oldest first. `first_active_us`
+    outlives the request it came from, where the scope is whole.
+    """
+
+    buckets: tuple[BucketUse, ...]
+    groups: tuple[GroupUse, ...]
+    distinct: Distinct
+    first_active_us: int | None

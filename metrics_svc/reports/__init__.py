@@ -1,0 +1,1 @@
+"""Reports: pure functions from counted use to what a dashboard shows."""

@@ -1,0 +1,1 @@
+"""Where counted requests are kept."""
