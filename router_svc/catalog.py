@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from router_svc.backends.base import Backend
 from router_svc.backends.discovery import discover
-from router_svc.model import BackendView, Snapshot, State
+from router_svc.model import BackendView, Snapshot, State, UpstreamError
 from svckit.logging import get_logger
 
 log = get_logger(__name__)
@@ -38,7 +38,9 @@ class Catalog:
         self._views: tuple[BackendView, ...] = ()
 
     def backend(self, name: str) -> Backend:
-        """Return the backend called `name`."""
+        """Return the backend called `name`. Raises `UpstreamError` where it went meanwhile."""
+        if name not in self._backends:
+            raise UpstreamError("UPSTREAM_FAILED", "its server is gone")
         return self._backends[name]
 
     def backends(self) -> list[tuple[Backend, Snapshot, int]]:

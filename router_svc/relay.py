@@ -114,7 +114,8 @@ def _exhausted(
     """Say why nobody answered: the last failure, and who was asked."""
     last = failures[-1]
     tried = ", ".join(candidate.backend for candidate in candidates[: len(failures)])
-    metadata = {"model": call.model or "auto", "backends": tried}
+    asked = candidates[len(failures) - 1].backend
+    metadata = {"model": call.model or "auto", "backend": asked, "backends": tried}
     if last.status:
         metadata["upstream_status"] = str(last.status)
     if last.retry_after_seconds is not None:

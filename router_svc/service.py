@@ -61,9 +61,12 @@ class RouterService(rpc.RouterServiceServicer):
         size = page_size(request.page_size, default=1000, maximum=1000)
         models = _merged_models(self._catalog)
         after = decode_token(request.page_token, 1)
-        rest = [m for m in models[1:] if after is None or m.id > str(after[0])]
-        page = ([models[0]] if after is None else []) + rest
-        token = encode_token(page[size - 1].id) if len(page) > size else ""
+        page = models if after is None else [m for m in models[1:] if m.id > str(after[0])]
+        token = ""
+        if len(page) > size:
+            last = page[size - 1]
+            # `auto` stands before every id, whatever letter that begins with.
+            token = encode_token("" if last is models[0] else last.id)
         return pb.ListModelsResponse(models=page[:size], next_page_token=token)
 
     async def ListBackends(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.abc import Traversable
 from pathlib import Path
@@ -72,7 +72,9 @@ class Database:
         finally:
             self._free.put_nowait(connection)
 
-    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    async def fetch(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[sqlite3.Row]:
         """Return all rows of one query."""
         async with self.reader() as connection:
             return list(await connection.execute_fetchall(sql, parameters))

@@ -16,12 +16,15 @@ from uuid import uuid4
 from lair.common.v1.chat_pb2 import Usage
 from lair.router.v1.chat_pb2 import ChatEvent, Completed, Delta, Finish, Started, ToolCallDelta
 from router_svc.backends.reply_json import (
+    SHAPE_ERRORS,
     answer_id,
     encode,
     error_text,
     extra_json,
+    misshapen,
     parse_object,
     parse_usage,
+    whole,
 )
 from router_svc.model import UpstreamError
 
@@ -30,6 +33,7 @@ _CHOICE_KEYS = frozenset(("index", "delta", "finish_reason", "logprobs"))
 _DELTA_KEYS = frozenset(
     ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
 )
+_UNNUMBERED = -1
 
 
 class StreamNormaliser:
@@ -57,7 +61,10 @@ class StreamNormaliser:
             if payload.startswith(b"[DONE]"):
                 self.done = True
             elif not self.done:
-                self._chunk(payload, events)
+                try:
+                    self._chunk(payload, events)
+                except SHAPE_ERRORS as error:
+                    raise misshapen(error) from error
         return events
 
     def end(self) -> list[ChatEvent]:
@@ -80,7 +87,7 @@ class StreamNormaliser:
             events.append(ChatEvent(started=self._start(chunk)))
         if (usage := chunk.get("usage")) is not None:
             self._usage = parse_usage(usage) or self._usage  # the last one counts, never a sum
-        extra = extra_json(chunk, _CHUNK_KEYS) if len(chunk) > 5 else b""  # noqa: PLR2004  # id, object, created, model, choices
+        extra = extra_json(chunk, _CHUNK_KEYS)
         choices = chunk.get("choices") or ()
         if not choices:
             self._last_extra = extra or self._last_extra
@@ -90,7 +97,7 @@ class StreamNormaliser:
     def _start(self, chunk: Mapping[str, Any]) -> Started:
         return Started(
             id=answer_id(chunk.get("id")),
-            created=int(chunk.get("created") or time.time()),
+            created=whole(chunk.get("created")) or int(time.time()),
             model=str(chunk.get("model") or self._model),
         )
 
@@ -99,7 +106,7 @@ class StreamNormaliser:
         self._seen.add(index)
         body = choice.get("delta") or {}
         delta = self._delta(index, body, choice.get("logprobs"))
-        choice_extra = extra_json(choice, _CHOICE_KEYS) if len(choice) > 3 else b""  # noqa: PLR2004  # index, delta, finish_reason
+        choice_extra = extra_json(choice, _CHOICE_KEYS)
         reason = choice.get("finish_reason")
         if reason:
             # A first reason stands; a backend that repeats itself changes nothing.
@@ -149,6 +156,7 @@ class _ToolCalls:
 
     def __init__(self) -> None:
         self._ids: list[str] = []
+        self._names: list[str] = []
         self._by_upstream: dict[int, int] = {}
 
     def feed(self, calls: Iterable[Mapping[str, Any]]) -> list[ToolCallDelta]:
@@ -159,14 +167,16 @@ class _ToolCalls:
             number, new = self._number(call, function)
             if number is None:
                 continue
-            arguments = function.get("arguments") or ""
-            if not isinstance(arguments, str):
+            arguments = function.get("arguments")
+            if arguments is None:
+                arguments = ""
+            elif not isinstance(arguments, str):
                 arguments = encode(arguments).decode()
             piece = ToolCallDelta(index=number, arguments=arguments)
             if new:
                 piece.id = self._ids[number]
                 piece.type = call.get("type") or "function"
-                piece.name = function.get("name") or ""
+                piece.name = self._names[number]
             elif not arguments:
                 continue
             pieces.append(piece)
@@ -176,15 +186,19 @@ class _ToolCalls:
         self, call: Mapping[str, Any], function: Mapping[str, Any]
     ) -> tuple[int | None, bool]:
         """Return the call's number and whether it is new; None for noise."""
-        given, upstream = call.get("id"), call.get("index")
+        given, name, upstream = call.get("id"), function.get("name") or "", call.get("index")
         if given and given in self._ids:
             return self._ids.index(given), False
-        known = self._by_upstream.get(upstream if isinstance(upstream, int) else -1)
+        upstream = upstream if isinstance(upstream, int) else _UNNUMBERED
+        known = self._by_upstream.get(upstream)
         # A new id under a known index is another call: older servers number all of them 0.
-        if given or (known is None and function.get("name")):
+        # So is a new name where a server gives neither ids nor indexes.
+        renamed = known is not None and upstream == _UNNUMBERED and name != self._names[known]
+        if given or (name and (known is None or renamed)):
             self._ids.append(given or f"call_{uuid4().hex}")
+            self._names.append(name)
             number = len(self._ids) - 1
-            self._by_upstream[upstream if isinstance(upstream, int) else -1] = number
+            self._by_upstream[upstream] = number
             return number, True
         if known is None and self._ids:
             known = len(self._ids) - 1

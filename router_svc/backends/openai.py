@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ import aiohttp
 
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
 from router_svc.backends.normalise import StreamNormaliser
-from router_svc.backends.reply_json import parse_completion, parse_object, upstream_error
+from router_svc.backends.reply_json import parse_completion, parse_object, upstream_error, whole
 from router_svc.backends.request_json import encode_request
 from router_svc.backends.sse import SseDecoder
 from router_svc.model import ServedModel, Snapshot, State, UpstreamError
@@ -23,9 +23,11 @@ from svckit.config import ConfigError
 from svckit.times import now_us
 
 _PROBE_SECONDS = 3.0
-# After every answer has told its end, this long for the usage and `[DONE]`.
+# After every answer has told its end, this long for the usage and `[DONE]`;
+# as long for the words of a refusal.
 _TAIL_SECONDS = 5.0
 _LINE_BYTES = 1024 * 1024
+_INT32_LIMIT = 2**31
 
 
 class OpenAIBackend:
@@ -121,7 +123,7 @@ class OpenAIBackend:
             )
         return self._session
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _post(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a chat; yield a reply with status 200. Leaving early cuts the connection."""
         url = f"{self.url}/chat/completions"
@@ -135,8 +137,7 @@ class OpenAIBackend:
             raise self._late(limit) from error
         try:
             if reply.status != 200:  # noqa: PLR2004
-                payload = await reply.read()
-                raise upstream_error(reply.status, payload, reply.headers.get("retry-after"))
+                raise await _refusal(reply)
             yield reply
         except aiohttp.ClientError as error:
             raise UpstreamError(
@@ -152,6 +153,15 @@ class OpenAIBackend:
 
     def _late(self, seconds: float) -> UpstreamError:
         return UpstreamError("UPSTREAM_TIMEOUT", f"no answer within {seconds:g} seconds")
+
+
+async def _refusal(reply: aiohttp.ClientResponse) -> UpstreamError:
+    """Read why a chat was refused; the status alone must do where the rest is late."""
+    payload = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_TAIL_SECONDS):
+            payload = await reply.read()
+    return upstream_error(reply.status, payload, reply.headers.get("retry-after"))
 
 
 def is_local(url: str) -> bool:
@@ -190,8 +200,8 @@ def _model(entry: Mapping[str, Any]) -> ServedModel:
     context = entry.get("context_length") or entry.get("max_model_len") or meta.get("n_ctx")
     return ServedModel(
         id=str(entry["id"]),
-        created=int(entry.get("created") or 0),
-        context_length=int(context) if context else None,
+        created=whole(entry.get("created")) or 0,
+        context_length=whole(context, _INT32_LIMIT),
         extra={k: v for k, v in entry.items() if k not in ("id", "object", "created")},
     )
 

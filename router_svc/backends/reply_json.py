@@ -19,6 +19,8 @@ from lair.router.v1.chat_pb2 import ChatCompletion, Choice
 from router_svc.model import UpstreamError
 
 encode = msgspec.json.Encoder().encode
+# What reading JSON of an unexpected shape raises: `.get` of a list, text for a number.
+SHAPE_ERRORS = (AttributeError, TypeError, ValueError)
 
 _COMPLETION_KEYS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
 _CHOICE_KEYS = frozenset(("index", "message", "finish_reason", "logprobs"))
@@ -26,6 +28,8 @@ _MESSAGE_KEYS = frozenset(
     ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
 )
 _USAGE_KEYS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_INT64_LIMIT = 2**63
 _CONTEXT = re.compile(
     r"exceed_context_size|context_length_exceeded|maximum context length|context window|"
     r"exceeds? the available context",
@@ -47,15 +51,18 @@ def parse_completion(payload: bytes, model: str) -> ChatCompletion:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         raise UpstreamError("UPSTREAM_FAILED", "the backend's answer has no choices")
-    ordered = sorted(choices, key=lambda choice: int(choice.get("index") or 0))
-    return ChatCompletion(
-        id=answer_id(body.get("id")),
-        created=int(body.get("created") or time.time()),
-        model=str(body.get("model") or model),
-        choices=[_choice(choice, index) for index, choice in enumerate(ordered)],
-        usage=parse_usage(body.get("usage")),
-        extra_json=extra_json(body, _COMPLETION_KEYS),
-    )
+    try:
+        ordered = sorted(choices, key=lambda choice: int(choice.get("index") or 0))
+        return ChatCompletion(
+            id=answer_id(body.get("id")),
+            created=whole(body.get("created")) or int(time.time()),
+            model=str(body.get("model") or model),
+            choices=[_choice(choice, index) for index, choice in enumerate(ordered)],
+            usage=parse_usage(body.get("usage")),
+            extra_json=extra_json(body, _COMPLETION_KEYS),
+        )
+    except SHAPE_ERRORS as error:
+        raise misshapen(error) from error
 
 
 def answer_id(given: object) -> str:
@@ -67,7 +74,7 @@ def parse_object(payload: bytes) -> dict[str, Any]:
     """Read a JSON object. Raises `UpstreamError` where it is none."""
     try:
         body = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _NO_JSON as error:
         raise UpstreamError("UPSTREAM_FAILED", f"the backend sent invalid JSON: {error}") from error
     if not isinstance(body, dict):
         raise UpstreamError("UPSTREAM_FAILED", "the backend sent JSON that is no object")
@@ -83,21 +90,33 @@ def parse_usage(body: object) -> Usage | None:
     answer = body.get("completion_tokens_details")
     answer = answer if isinstance(answer, dict) else {}
     return Usage(
-        prompt_tokens=body.get("prompt_tokens"),
-        completion_tokens=body.get("completion_tokens"),
-        total_tokens=body.get("total_tokens"),
-        cached_tokens=prompt.get("cached_tokens"),
-        cache_write_tokens=prompt.get("cache_write_tokens"),
-        reasoning_tokens=answer.get("reasoning_tokens"),
+        prompt_tokens=whole(body.get("prompt_tokens")),
+        completion_tokens=whole(body.get("completion_tokens")),
+        total_tokens=whole(body.get("total_tokens")),
+        cached_tokens=whole(prompt.get("cached_tokens")),
+        cache_write_tokens=whole(prompt.get("cache_write_tokens")),
+        reasoning_tokens=whole(answer.get("reasoning_tokens")),
         extra_json=extra_json(body, _USAGE_KEYS),
     )
+
+
+def whole(value: object, limit: int = _INT64_LIMIT) -> int | None:
+    """Read a number that may be written as a float; None where it is none, or too large."""
+    if not isinstance(value, int | float) or not abs(value) < limit:  # NaN is less than nothing
+        return None
+    return int(value)
+
+
+def misshapen(error: Exception) -> UpstreamError:
+    """Blame the backend for one of `SHAPE_ERRORS`."""
+    return UpstreamError("UPSTREAM_FAILED", f"the backend sent JSON of an unknown shape: {error}")
 
 
 def error_text(payload: bytes) -> str:
     """Find the message in any of the shapes backends give errors."""
     try:
         body = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _NO_JSON:
         return payload[:300].decode("utf-8", "replace").strip() or "no message"
     error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
     if isinstance(error, dict):

@@ -170,8 +170,8 @@ def test_every_request_is_counted_with_its_tokens(lair: Lair, client: OpenAI) ->
     assert record["usage"]["total_tokens"] == usage.total_tokens
     assert record["duration_us"] > 0
     dashboard = lair.get("/metrics/dashboard")
-    assert dashboard["request_count"] >= 1
-    assert dashboard["tokens"]["total_count"] >= usage.total_tokens
+    assert dashboard["requests"] >= 1
+    assert dashboard["tokens"]["total"] >= usage.total_tokens
     assert dashboard["current_streak_days"] == 1
 
 

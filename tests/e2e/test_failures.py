@@ -98,7 +98,7 @@ def counted(lair: Lair) -> list[dict[str, Any]]:
     while True:
         page = lair.get(f"/metrics/recent?limit=500&page_token={token}")
         records += page["requests"]
-        token = page["next_page_token"]
+        token = page["next_page_token"] or ""
         if not token:
             return records
 

@@ -1,0 +1,264 @@
+"""Write docs/performance.md from bench/results/overhead.json.
+
+The page is a function of the figures alone: same file, same page. `--check`
+writes nothing and fails where the page is not what the figures give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from bench.analysis import BAR, BASELINE, Cell, Comparison, Row, Run, comparisons, rows
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "bench" / "results" / "overhead.json"
+PAGE = ROOT / "docs" / "performance.md"
+_TEXT_COLUMNS = ("", "load", "measure", "bar")
+_FACTS_NOT_VERSIONS = ("date", "cores", "system", "python", "rounds", "requests")
+# What the prototype showed that the yardstick repeats (issue 2): added p50, requests/s.
+_PROTOTYPE = {
+    "bare": ("0.6 ms", "1,150-2,000"),
+    "bare_hop": ("1.5-2 ms", "400-1,000"),
+}
+
+_HEAD = """\
+# Performance
+
+<!-- Written by `bench/report.py` from `bench/results/`; run `make bench` to measure again. -->
+
+What lair adds to a request, and how that compares with the least that a gateway built on the
+same libraries could add.
+"""
+
+_METHOD = """\
+## How it was measured
+
+`bench/overhead.py` starts a stub model server that answers at once, and puts in front of it, each
+in processes of their own:
+
+- **the stub, asked directly**: nothing in front, the zero line.
+- **bare prototype** (`bench/bare.py`): an aiohttp front and an aiohttp client that pass bytes and
+  do nothing else: no JSON, no checks, no journal, no logs. In one process, and *with the hop*:
+  front and back in two processes with gRPC between them. This is the yardstick.
+- **`lair up`**: gateway and router in one process; memory and metrics in processes of their own.
+  Held against the bare prototype in one process.
+- **`lair up --separate`**: every service in a process of its own. Held against the bare prototype
+  with the hop.
+- **`lair up`, default logging**: the same as `lair up`, with a log line for each request; the other
+  two are measured at log level `warning`.
+
+lair runs with its defaults otherwise: requests are parsed, checked, routed, journalled to disk and
+counted. Memory does nothing for these requests, because they name no conversation.
+
+The client is a closed loop of 1 or 16 connections: each sends its next request when it has the
+whole reply. All systems are up the whole time. A round measures each of them once, in an order
+that rotates from round to round, with warm-up requests first that do not count. Client, stub and
+system share the machine's cores.
+"""
+
+_MEANING = """\
+## What the figures mean
+
+- **p50, p99**: half, and 99 in 100, of the requests took at most this long, first byte sent to last
+  byte received.
+- **added**: that, less the same for the stub asked directly in the same round.
+- **TTFT**: time to the first `data:` of a stream.
+- **share**: chunks/s, as a share of those of the stub asked directly.
+- **times worse**: what the system added, divided by what its yardstick added; for rates, the
+  yardstick's rate divided by the system's. 1 is as good as the bare prototype. The ratio is taken
+  within each round; the table shows the median and, in brackets, the lowest and highest round.
+- With 16 at once all cores are busy, and every request waits for the 15 others: the added time is
+  then the throughput seen from the other side, not what a single user feels.
+- The stub sends a stream at once, as no model does, and the bare prototype passes its bytes
+  unread, while lair parses, checks and rewrites every chunk. So the figures for streams say what
+  that work costs, and how much a stream can carry.
+
+Compare figures within this page only: they come from one run on one machine, and another machine,
+or the same one with busy neighbours, gives others. The ratios are what carries over.
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write docs/performance.md from the figures.")
+    parser.add_argument("--check", action="store_true", help="only fail where the page is stale")
+    args = parser.parse_args()
+    text = page(read_run(RESULTS))
+    if not args.check:
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
+        return 0
+    print("docs/performance.md is stale: run `python bench/report.py`", file=sys.stderr)
+    return 1
+
+
+def read_run(path: Path) -> Run:
+    """Read the figures that bench/overhead.py wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=Run)
+
+
+def page(run: Run) -> str:
+    """Return the page for a run."""
+    sections = [_HEAD, _verdict(run), _METHOD, _machine(run), _figures(run), _bar(run), _MEANING]
+    return "\n".join(section for section in sections if section)
+
+
+def _verdict(run: Run) -> str:
+    """Say in a few sentences what a single user pays, and where the bar is missed."""
+    sentences = [
+        f"With one request at a time, `lair up` adds {row.added_p50_ms:.2f} ms to "
+        f"{_one_reply(cell)} (median)."
+        for cell in run.cells
+        for row in rows(cell)
+        if cell.concurrency == 1 and row.system == "lair"
+    ]
+    every = [found for cell in run.cells for found in comparisons(cell)]
+    met = sum(found.met for found in every)
+    if every:
+        sentences.append(
+            f"{met} of {len(every)} comparisons with the bare prototype stay within the bar of "
+            f"{BAR:g} times."
+        )
+    for name, reason in run.missing.items():
+        sentences.append(f"Not measured: {run.titles[name]}; {reason}.")
+    return "\n".join(sentences) + "\n"
+
+
+def _one_reply(cell: Cell) -> str:
+    return f"a stream of {cell.chunks} chunks" if cell.chunks else "a whole reply"
+
+
+def _machine(run: Run) -> str:
+    facts = run.facts
+    versions = ", ".join(f"{k} {v}" for k, v in facts.items() if k not in _FACTS_NOT_VERSIONS)
+    return (
+        f"Measured on {facts['date']}: {facts['rounds']} rounds of {facts['requests']} requests on "
+        f"{facts['cores']} cores,\n{facts['system']}, Python {facts['python']}; {versions}.\n"
+    )
+
+
+def _figures(run: Run) -> str:
+    parts = ["## Figures\n\nMedians over the rounds; times in milliseconds.\n"]
+    for cell in run.cells:
+        parts.append(f"### {_capitalised(cell.title)}\n")
+        parts.append(_cell_table(cell, run.titles))
+    return "\n".join(parts)
+
+
+def _cell_table(cell: Cell, titles: dict[str, str]) -> str:
+    columns = _STREAM_COLUMNS if cell.chunks else _WHOLE_COLUMNS
+    lines = [(titles[row.system], *(show(row) for show in columns.values())) for row in rows(cell)]
+    return _table(("", *columns), lines)
+
+
+def _bar(run: Run) -> str:
+    every = [(cell, found) for cell in run.cells for found in comparisons(cell)]
+    text = (
+        f"## Against the yardstick\n\nThe bar: at most {BAR:g} times worse than the bare prototype "
+        "in the same run.\n"
+    )
+    if not every:
+        return text + "\nNothing to compare: lair was not measured.\n"
+    lines = [
+        (run.titles[found.system], cell.title, found.measure, _times(found), _met(found))
+        for cell, found in every
+    ]
+    table = _table(("", "load", "measure", "times worse", "bar"), lines)
+    return f"{text}\n{table}\n{_misses(run, every)}\n{_yardstick(run)}"
+
+
+def _misses(run: Run, every: Iterable[tuple[Cell, Comparison]]) -> str:
+    """Count what is over the bar, and name what is furthest over it."""
+    over = [
+        (found.times.median, cell, found)
+        for cell, found in every
+        if found.times is not None and not found.met
+    ]
+    if not over:
+        return "The bar is met in every comparison that could be made.\n"
+    _, cell, found = max(over, key=lambda each: each[0])
+    return (
+        f"Not met: {len(over)}. Furthest from it: {run.titles[found.system]}, {cell.title}: "
+        f"{found.measure}, {_times(found)} times.\n"
+    )
+
+
+def _yardstick(run: Run) -> str:
+    """Show the yardstick beside the figures of the prototype it repeats."""
+    added: dict[str, str] = {}
+    rate: dict[str, str] = {}
+    for cell in run.cells:
+        for row in rows(cell):
+            if (cell.concurrency, cell.chunks) == (1, 0):
+                added[row.system] = f"{row.added_p50_ms:.2f} ms"
+            if not cell.chunks and cell.concurrency > 1:
+                rate[row.system] = f"{row.requests_per_s:,.0f}"
+    lines = [
+        (run.titles[name], before[0], added.get(name, "-"), before[1], rate.get(name, "-"))
+        for name, before in _PROTOTYPE.items()
+    ]
+    head = (
+        "",
+        "added p50 then",
+        "added p50 here",
+        "requests/s then",
+        "requests/s here, 16 at once",
+    )
+    return (
+        "The bar was set with an earlier prototype of this shape. Its figures, beside those of the "
+        "yardstick\nin this run: where the yardstick is faster, lair has to be faster too.\n\n"
+        + _table(head, lines)
+    )
+
+
+def _table(head: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
+    rule = tuple("---" if name in _TEXT_COLUMNS else "---:" for name in head)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rule, *lines))
+
+
+def _times(found: Comparison) -> str:
+    if found.times is None:
+        return "no ratio"
+    return f"{found.times.median:.2f} ({found.times.low:.2f}-{found.times.high:.2f})"
+
+
+def _met(found: Comparison) -> str:
+    if found.times is None:
+        return "the yardstick added nothing"
+    return "met" if found.met else "**not met**"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _added(value: float | None, row: Row) -> str:
+    return "-" if value is None or row.system == BASELINE else f"{value:.2f}"
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+_WHOLE_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "p50": lambda row: f"{row.p50_ms:.2f}",
+    "p99": lambda row: f"{row.p99_ms:.2f}",
+    "added p50": lambda row: _added(row.added_p50_ms, row),
+    "added p99": lambda row: _added(row.added_p99_ms, row),
+    "requests/s": lambda row: f"{row.requests_per_s:,.0f}",
+}
+_STREAM_COLUMNS: dict[str, Callable[[Row], str]] = {
+    **_WHOLE_COLUMNS,
+    "added TTFT": lambda row: _added(row.added_ttft_ms, row),
+    "chunks/s": lambda row: _optional(row.chunks_per_s, ",.0f"),
+    "share": lambda row: _optional(row.chunk_share, ".1%"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""The services behind the gateway: their stubs, the time each call may take, errors.
+
+What a service's status means is decided once, here: callers see `ServiceError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
+from lair.metrics.v1.report_service_pb2_grpc import ReportServiceStub
+from lair.router.v1.chat_pb2 import ChatCall
+from lair.router.v1.router_service_pb2 import (
+    ChatRequest,
+    ChatResponse,
+    ChatStreamRequest,
+    ChatStreamResponse,
+)
+from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
+from svckit.errors import from_rpc_error
+from svckit.inprocess import InProcessChannel
+from svckit.logging import REQUEST_ID_KEY
+
+if TYPE_CHECKING:  # these exist for the type checker only
+    from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceAsyncStub
+    from lair.memory.v1.recall_service_pb2_grpc import RecallServiceAsyncStub
+    from lair.metrics.v1.report_service_pb2_grpc import ReportServiceAsyncStub
+    from lair.router.v1.router_service_pb2_grpc import RouterServiceAsyncStub
+
+QUESTION_SECONDS = 5.0
+HEALTH_SECONDS = 1.0
+# A chat takes as long as its model does: the router limits each of its steps.
+CHAT_SECONDS = None
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The stubs; `health` is None for a service that runs in this very process."""
+
+    router: RouterServiceAsyncStub
+    conversations: ConversationServiceAsyncStub
+    recall: RecallServiceAsyncStub
+    reports: ReportServiceAsyncStub
+    health: dict[str, HealthStub | None]
+
+    @classmethod
+    def over(
+        cls, *, router: grpc.aio.Channel, memory: grpc.aio.Channel, metrics: grpc.aio.Channel
+    ) -> Clients:
+        """Make the stubs; who opened the channels closes them."""
+        channels = {"router": router, "memory": memory, "metrics": metrics}
+        return cls(
+            router=RouterServiceStub(router),
+            conversations=ConversationServiceStub(memory),
+            recall=RecallServiceStub(memory),
+            reports=ReportServiceStub(metrics),
+            health={name: _health(channel) for name, channel in channels.items()},
+        )
+
+
+async def ask(
+    service: str,
+    method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+    request: _Request,
+    *,
+    request_id: str,
+    seconds: float | None = QUESTION_SECONDS,
+) -> _Response:
+    """Call `method` of `service`; a waiter that is cancelled cancels the call."""
+    call = method(request, timeout=seconds, metadata=((REQUEST_ID_KEY, request_id),))
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error, service) from error
+    finally:
+        call.cancel()
+
+
+async def chat(clients: Clients, call: ChatCall) -> ChatResponse:
+    """Have a chat answered at once."""
+    return await ask(
+        "router",
+        clients.router.Chat,
+        ChatRequest(call=call),
+        request_id=call.request_id,
+        seconds=CHAT_SECONDS,
+    )
+
+
+@contextmanager
+def chat_stream(
+    clients: Clients, call: ChatCall
+) -> Iterator[grpc.aio.UnaryStreamCall[ChatStreamRequest, ChatStreamResponse]]:
+    """Have a chat answered as it is generated; leaving the block ends the call."""
+    stream = clients.router.ChatStream(
+        ChatStreamRequest(call=call),
+        timeout=CHAT_SECONDS,
+        metadata=((REQUEST_ID_KEY, call.request_id),),
+    )
+    try:
+        yield stream
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error, "router") from error
+    finally:
+        stream.cancel()
+
+
+def _health(channel: grpc.aio.Channel) -> HealthStub | None:
+    return None if isinstance(channel, InProcessChannel) else HealthStub(channel)

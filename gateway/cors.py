@@ -1,0 +1,56 @@
+"""Which browser pages may call the gateway (CORS).
+
+Pages of this machine and of desktop programs may, by the list Ollama has tested for
+years. The origin `null` may not: any page can take it on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_ALLOWED_ORIGIN = re.compile(
+    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::\d+)?"
+    r"|(?:app|file|tauri|vscode-webview|vscode-file)://.*",
+    re.IGNORECASE,
+)
+EXPOSED_HEADERS = (
+    "x-request-id",
+    "x-client-request-id",
+    "x-conversation-id",
+    "x-should-retry",
+    "retry-after",
+    "x-lair-backend",
+    "x-lair-model",
+    "x-lair-route",
+    "x-lair-fallbacks",
+    "x-lair-memory",
+)
+_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
+_MAX_AGE_SECONDS = "86400"
+
+
+def reply_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return what lets the page that sent `headers` read the reply."""
+    origin = headers.get("Origin")
+    if origin is None:
+        return {}
+    if not _ALLOWED_ORIGIN.fullmatch(origin):
+        return {"vary": "Origin"}
+    return {
+        "vary": "Origin",
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": ", ".join(EXPOSED_HEADERS),
+    }
+
+
+def preflight_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the answer to a page that asks what it may send."""
+    origin = headers.get("Origin")
+    if origin is None or not _ALLOWED_ORIGIN.fullmatch(origin):
+        return {}
+    return {
+        "access-control-allow-methods": _METHODS,
+        "access-control-allow-headers": headers.get("Access-Control-Request-Headers", "*"),
+        "access-control-max-age": _MAX_AGE_SECONDS,
+    }

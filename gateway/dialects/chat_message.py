@@ -1,0 +1,157 @@
+"""One chat message between JSON and contract, without loss in either direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.dialects.json_extra import Fields, with_extra, wrong
+from lair.common.v1.chat_pb2 import (
+    ContentPart,
+    ContentParts,
+    FunctionCall,
+    ImageUrl,
+    Message,
+    ToolCall,
+)
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+# Whose messages may hold no content: what they call stands beside it, or nothing does.
+_MAY_BE_SILENT = ("assistant", "function")
+
+
+def parse_message(value: object, path: str) -> Message:
+    """Read one message of a request; `path` names it in errors."""
+    fields = Fields(value, path)
+    expected = f"one of {', '.join(ROLES)}"
+    role = fields.required_text("role", expected=expected)
+    if role not in ROLES:
+        raise wrong(fields.path("role"), role, expected)
+    message = Message(
+        role=role,
+        name=fields.text("name"),
+        tool_call_id=fields.text("tool_call_id"),
+        reasoning=fields.text("reasoning_content"),
+        refusal=fields.text("refusal"),
+    )
+    _parse_content(fields, message)
+    calls_path = fields.path("tool_calls")
+    message.tool_calls.extend(
+        _parse_tool_call(call, f"{calls_path}[{index}]")
+        for index, call in enumerate(fields.items("tool_calls"))
+    )
+    message.extra_json = fields.extra()
+    return message
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """Write a message as the JSON it was parsed from."""
+    out: dict[str, Any] = {"role": message.role}
+    match message.WhichOneof("content"):
+        case "text":
+            out["content"] = message.text
+        case "parts":
+            out["content"] = [_part_json(part) for part in message.parts.parts]
+        case _:
+            pass
+    if message.HasField("name"):
+        out["name"] = message.name
+    if message.tool_calls:
+        out["tool_calls"] = [tool_call_json(call) for call in message.tool_calls]
+    if message.HasField("tool_call_id"):
+        out["tool_call_id"] = message.tool_call_id
+    if message.HasField("reasoning"):
+        out["reasoning_content"] = message.reasoning
+    if message.HasField("refusal"):
+        out["refusal"] = message.refusal
+    return with_extra(out, message.extra_json)
+
+
+def tool_call_json(call: ToolCall) -> dict[str, Any]:
+    """Write a whole tool call."""
+    out: dict[str, Any] = {"id": call.id}
+    if call.type:
+        out["type"] = call.type
+    if call.HasField("function"):
+        function = {"name": call.function.name, "arguments": call.function.arguments}
+        out["function"] = with_extra(function, call.function.extra_json)
+    return with_extra(out, call.extra_json)
+
+
+def answer_message_json(message: Message) -> dict[str, Any]:
+    """Write a message as a reply holds it: required keys present, reasoning by both names."""
+    out: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    out |= message_json(message)
+    if message.HasField("reasoning"):
+        out.setdefault("reasoning", message.reasoning)
+    return out
+
+
+def _parse_content(fields: Fields, message: Message) -> None:
+    expected = "a string or a list of parts"
+    content = fields.peek("content")
+    if isinstance(content, str):
+        message.text = content
+    elif isinstance(content, list):
+        path = fields.path("content")
+        parts = [_parse_part(part, f"{path}[{index}]") for index, part in enumerate(content)]
+        message.parts.CopyFrom(ContentParts(parts=parts))
+    elif content is not None:
+        raise wrong(fields.path("content"), content, expected)
+    elif message.role not in _MAY_BE_SILENT:
+        raise fields.absent("content", expected)
+    if content is not None:
+        fields.take("content")
+
+
+def _parse_part(value: object, path: str) -> ContentPart:
+    fields = Fields(value, path)
+    part = ContentPart(type=fields.required_text("type", expected='a string like "text"'))
+    if part.type == "text":
+        part.text = fields.required_text("text")
+    elif isinstance(fields.peek("text"), str):
+        part.text = fields.take("text")
+    if part.type == "image_url":
+        image = fields.object("image_url")
+        if image is None:
+            raise fields.absent("image_url", 'an object like {"url": "data:image/png;base64,…"}')
+        part.image_url.CopyFrom(_parse_image(image, fields.path("image_url")))
+    part.extra_json = fields.extra()
+    return part
+
+
+def _parse_image(value: object, path: str) -> ImageUrl:
+    fields = Fields(value, path)
+    image = ImageUrl(url=fields.required_text("url"), detail=fields.text("detail"))
+    image.extra_json = fields.extra()
+    return image
+
+
+def _parse_tool_call(value: object, path: str) -> ToolCall:
+    fields = Fields(value, path)
+    call = ToolCall(id=fields.required_text("id"), type=fields.plain_text("type") or "")
+    function = fields.object("function")
+    if function is not None:
+        inner = Fields(function, fields.path("function"))
+        call.function.CopyFrom(
+            FunctionCall(
+                name=inner.required_text("name"),
+                arguments=inner.required_text("arguments", expected="JSON in a string"),
+                extra_json=inner.extra(),
+            )
+        )
+    elif call.type in ("", "function"):
+        raise fields.absent("function", 'an object like {"name": "…", "arguments": "{}"}')
+    call.extra_json = fields.extra()
+    return call
+
+
+def _part_json(part: ContentPart) -> dict[str, Any]:
+    out: dict[str, Any] = {"type": part.type}
+    if part.HasField("text"):
+        out["text"] = part.text
+    if part.HasField("image_url"):
+        image: dict[str, Any] = {"url": part.image_url.url}
+        if part.image_url.HasField("detail"):
+            image["detail"] = part.image_url.detail
+        out["image_url"] = with_extra(image, part.image_url.extra_json)
+    return with_extra(out, part.extra_json)

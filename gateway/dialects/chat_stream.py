@@ -1,0 +1,186 @@
+"""A streamed answer as `chat.completion.chunk` events.
+
+The stream has one shape whatever the backend's had: a chunk with the role opens each
+choice, in ascending order; content follows; a chunk with the reason alone closes each
+choice; the usage comes last, if it was asked for, and then `[DONE]`. Client libraries
+add up deltas by concatenation, so a role, or a tool's id or name, is never said twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.dialects import sse
+from gateway.dialects.errors import error_json
+from gateway.dialects.json_extra import optional_json, with_extra
+from gateway.dialects.usage import usage_json
+from lair.router.v1.chat_pb2 import ChatEvent, Completed, Delta, Finish, Started, ToolCallDelta
+from svckit.errors import ServiceError
+
+_encode = msgspec.json.Encoder().encode
+
+# What no vendor's field may stand in for. A true `error` in a chunk is an exception
+# in openai-python; a second `role` becomes `assistantassistant`.
+_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
+_DELTA = frozenset(
+    {"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"}
+)
+
+
+class ChatStreamEncoder:
+    """Write the events of one answer; all of a call's events become one piece of bytes."""
+
+    def __init__(self, *, include_usage: bool) -> None:
+        self._include_usage = include_usage
+        self._head = b""
+        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+        self._opened = 0
+        self._calls: set[tuple[int, int]] = set()
+        self.finished = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the answer has begun, so that headers can go out."""
+        return bool(self._head)
+
+    def encode(self, events: Iterable[ChatEvent]) -> bytes:
+        """Write `events`, in order; what only waits becomes comments."""
+        out: list[bytes] = []
+        for event in events:
+            match event.WhichOneof("event"):
+                case "delta":
+                    self._delta(event.delta, out)
+                case "waiting":
+                    out.append(sse.comment(_waiting(event.waiting.position)))
+                case "started":
+                    self._start(event.started, out)
+                case "finish":
+                    self._finish(event.finish, out)
+                case "completed":
+                    self._complete(event.completed, out)
+                case None:
+                    pass  # a newer router's event
+        return b"".join(out)
+
+    def fail(self, error: ServiceError) -> bytes:
+        """Write the failure that ends the stream; no `[DONE]` follows it."""
+        return sse.event(error_json(error))
+
+    def _start(self, started: Started, out: list[bytes]) -> None:
+        same_for_all = {
+            "id": started.id,
+            "object": "chat.completion.chunk",
+            "created": started.created,
+            "model": started.model,
+        }
+        self._head = b"data: " + _encode(same_for_all)[:-1] + b',"choices":['
+        self._open(0, out)
+
+    def _open(self, index: int, out: list[bytes]) -> None:
+        """Open the choices up to `index`: clients take them for a list without holes."""
+        while self._opened <= index:
+            self._chunk(self._opened, {"role": "assistant", "content": ""}, out)
+            self._opened += 1
+
+    def _delta(self, delta: Delta, out: list[bytes]) -> None:
+        self._open(delta.index, out)
+        fields: dict[str, Any] = {}
+        if delta.text:
+            fields["content"] = delta.text
+        if delta.reasoning:
+            fields["reasoning_content"] = fields["reasoning"] = delta.reasoning
+        if delta.refusal:
+            fields["refusal"] = delta.refusal
+        later: list[dict[str, Any]] = []
+        if delta.tool_calls:
+            fields["tool_calls"], later = self._tool_calls(delta)
+        if delta.extra_json:
+            with_extra(fields, delta.extra_json, _DELTA)
+        if fields or delta.logprobs_json or delta.choice_extra_json or delta.chunk_extra_json:
+            self._chunk(
+                delta.index,
+                fields,
+                out,
+                logprobs=optional_json(delta.logprobs_json),
+                choice_extra=delta.choice_extra_json,
+                chunk_extra=delta.chunk_extra_json,
+            )
+        if later:
+            self._chunk(delta.index, {"tool_calls": later}, out)
+
+    def _tool_calls(self, delta: Delta) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the pieces that begin or extend calls, and those that follow a beginning."""
+        now: list[dict[str, Any]] = []
+        later: list[dict[str, Any]] = []
+        for call in delta.tool_calls:
+            arguments = {"index": call.index, "function": {"arguments": call.arguments}}
+            if (delta.index, call.index) in self._calls:
+                (later or now).append(arguments)  # never before what `later` holds of it
+                continue
+            self._calls.add((delta.index, call.index))
+            now.append(_call_begins(call))
+            if call.arguments:
+                later.append(arguments)
+        return now, later
+
+    def _finish(self, finish: Finish, out: list[bytes]) -> None:
+        self._open(finish.index, out)
+        self._chunk(
+            finish.index,
+            {},
+            out,
+            reason=finish.reason,
+            choice_extra=finish.choice_extra_json,
+            chunk_extra=finish.chunk_extra_json,
+        )
+
+    def _complete(self, completed: Completed, out: list[bytes]) -> None:
+        """End the stream.
+
+        Without a usage chunk there is no place for the last chunk's further fields: one
+        more chunk without choices would surprise clients that did not ask for it.
+        """
+        if self._include_usage:
+            usage = usage_json(completed.usage) if completed.HasField("usage") else None
+            last = with_extra({"usage": usage}, completed.extra_json, _CHUNK)
+            out += (self._head, b"],", _encode(last)[1:], b"\n\n")
+        out.append(sse.DONE)
+        self.finished = True
+
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        out: list[bytes],
+        *,
+        reason: str | None = None,
+        logprobs: Any = None,
+        choice_extra: bytes = b"",
+        chunk_extra: bytes = b"",
+    ) -> None:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        if choice_extra:
+            with_extra(choice, choice_extra, _CHOICE)
+        out += (self._head, _encode(choice), b"]")
+        if chunk_extra:
+            further = with_extra({}, chunk_extra, _CHUNK)
+            if further:
+                out += (b",", _encode(further)[1:-1])
+        out.append(self._tail)
+
+
+def _call_begins(call: ToolCallDelta) -> dict[str, Any]:
+    return {
+        "index": call.index,
+        "id": call.id,
+        "type": call.type or "function",
+        "function": {"name": call.name, "arguments": ""},
+    }
+
+
+def _waiting(position: int) -> str:
+    return f"waiting, {position} ahead" if position else "waiting, next in line"

@@ -1,0 +1,117 @@
+"""What happens around every request: its id, its errors, its line in the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from uuid6 import uuid7
+
+from gateway import cors
+from gateway.context import SETTINGS, request_id_of, set_request_id
+from gateway.dialects.errors import error_headers, error_json
+from gateway.headers import printable
+from svckit.errors import ServiceError
+from svckit.logging import bind_request_id, get_logger
+
+log = get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# nginx's number for a client that left; nobody receives it, the log shows it.
+_CLIENT_CLOSED_REQUEST = 499
+
+
+@web.middleware
+async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Name the request, answer it whatever happens, and log one line."""
+    begin = time.perf_counter()
+    request_id = str(uuid7())
+    set_request_id(request, request_id)
+    bind_request_id(request_id)
+    status = _CLIENT_CLOSED_REQUEST
+    try:
+        response = await _answer(request, handler)
+        status = response.status
+        return response
+    finally:
+        if request.app[SETTINGS].gateway.access_log:
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                status=status,
+                ms=round((time.perf_counter() - begin) * 1000, 1),
+                request_id=request_id,
+            )
+
+
+async def add_reply_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the request's id and the CORS headers on a reply, streams included."""
+    response.headers["x-request-id"] = request_id_of(request)
+    own = request.headers.get("X-Request-ID") or request.headers.get("X-Client-Request-ID")
+    if own:
+        response.headers["x-client-request-id"] = printable(own)
+    response.headers.update(cors.reply_headers(request.headers))
+
+
+def as_service_error(error: Exception, request_id: str) -> ServiceError:
+    """Return what to tell the client; a fault of ours is logged, and told by its id only."""
+    if isinstance(error, ServiceError):
+        return error
+    log.error("request failed", exc_info=error)
+    return ServiceError(
+        "INTERNAL", f"a fault in lair itself; its log says more under request id {request_id}"
+    )
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method == "OPTIONS":
+        return web.Response(status=204, headers=cors.preflight_headers(request.headers))
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        return _error_response(_from_http(request, refusal))
+    except web.RequestPayloadError as error:
+        return _error_response(ServiceError("INVALID_BODY", f"the body cannot be read: {error}"))
+    except ConnectionError:
+        raise  # the client is gone: there is nobody to answer
+    except Exception as error:  # noqa: BLE001  # the process edge
+        return _error_response(as_service_error(error, request_id_of(request)))
+
+
+def _error_response(error: ServiceError) -> web.Response:
+    return web.Response(
+        status=error.meaning.http,
+        body=error_json(error),
+        content_type="application/json",
+        headers={name: printable(value) for name, value in error_headers(error).items()},
+    )
+
+
+def _from_http(request: web.Request, refusal: web.HTTPException) -> ServiceError:
+    """Word what aiohttp itself refuses."""
+    match refusal:
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(refusal.allowed_methods))
+            return ServiceError(
+                "METHOD_NOT_ALLOWED",
+                f"{request.path} does not take {request.method}; it takes {allowed}",
+                method=request.method,
+                allowed=allowed,
+            )
+        case web.HTTPRequestEntityTooLarge():
+            megabytes = request.app[SETTINGS].gateway.max_body_mb
+            return ServiceError(
+                "BODY_TOO_LARGE",
+                f"the body is larger than {megabytes} MiB; send less, or raise gateway.max_body_mb",
+                limit_bytes=str(megabytes * 2**20),
+            )
+        case web.HTTPNotFound():
+            return ServiceError(
+                "UNKNOWN_PATH",
+                f"nothing is served under {request.method} {request.path}; GET / lists what is",
+                path=request.path,
+            )
+        case _:
+            return ServiceError("INVALID_BODY", refusal.reason)

@@ -1,0 +1,4 @@
+"""Everything as one command: `lair up` and its relatives.
+
+The top layer. Of the services it knows each package's `main` only.
+"""

@@ -1,0 +1,5 @@
+"""Start `lair` as `python -m launcher`, which is how the supervisor starts its children."""
+
+from launcher.cli import main
+
+main()

@@ -1,0 +1,258 @@
+# ruff: noqa: PLC0415  # each command imports what it needs, so that the small ones start at once
+"""The `lair` command: reads the command line, and hands over to the module of each command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from launcher import exits
+from launcher.configuration import Resolved, make_data_dir, override, resolve
+from svckit.settings import Settings
+
+Service = Literal["router", "memory", "metrics"]
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file. Default: ./lair.toml if it exists.")
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where databases and journals are.")
+]
+# The ports of gRPC and llama.cpp follow it, up to 4 higher.
+HttpPort = Annotated[
+    int | None, typer.Option("--port", min=1, max=65531, help="HTTP port; gRPC ports follow it.")
+]
+GrpcPort = Annotated[
+    int | None, typer.Option("--port", min=1, max=65535, help="gRPC port on loopback.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+app = typer.Typer(
+    name="lair",
+    help="One address for all your models, that remembers and counts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `lair` with these arguments; the process' own by default."""
+    with exits.readable():
+        app(spelled_out(sys.argv[1:] if arguments is None else arguments), prog_name="lair")
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Write `-c` without a value as `--continue`, which the parser understands."""
+    words = list(arguments)
+    if words[:1] == ["chat"]:
+        for index, (word, following) in enumerate(pairwise([*words, "--"])):
+            if word == "-c" and following.startswith("-") and following != "-":
+                words[index] = "--continue"
+    return words
+
+
+@app.command()
+def up(
+    *,
+    config: ConfigFile = None,
+    port: HttpPort = None,
+    data_dir: DataDir = None,
+    gguf: Annotated[
+        Path | None, typer.Option("--gguf", help="Serve this GGUF model as well.")
+    ] = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="A process for each service.")
+    ] = False,
+    single_process: Annotated[
+        bool, typer.Option("--single-process", help="All services in this process.")
+    ] = False,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Listen beyond this machine without keys.")
+    ] = False,
+) -> None:
+    """Start lair and keep it running until Ctrl-C."""
+    from launcher.up import Layout
+    from launcher.up import up as run_up
+
+    if separate and single_process:
+        raise typer.BadParameter("--separate and --single-process exclude each other")
+    resolved = _resolve(
+        config,
+        port=port,
+        data_dir=data_dir,
+        more={"llamacpp.gguf": gguf and gguf.absolute(), "gateway.no_auth": no_auth or None},
+    )
+    layout = Layout.SEPARATE if separate else Layout.SINGLE if single_process else Layout.EDGE
+    run_up(resolved, layout)
+
+
+@app.command()
+def chat(
+    *,
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to ask; `-` reads it from standard input.")
+    ] = None,
+    conversation: Annotated[
+        str | None,
+        typer.Option("-c", "--conversation", help="Continue this one; without id the last."),
+    ] = None,
+    continue_last: Annotated[
+        bool, typer.Option("--continue", help="Continue the last conversation.")
+    ] = False,
+    model: Annotated[str, typer.Option("--model", "-m", help="The model to ask.")] = "auto",
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Print the answer when it is whole.")
+    ] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    port: HttpPort = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Ask a question."""
+    from launcher.chat import LAST, Question
+    from launcher.chat import chat as run_chat
+
+    if prompt is None and conversation is not None:
+        # `lair chat -c "and then?"`: the only words there are ask.
+        prompt, conversation, continue_last = conversation, None, True
+    if prompt == "-":
+        prompt = sys.stdin.read()
+    if not (prompt or "").strip():
+        raise typer.BadParameter("say what to ask: lair chat 'why is the sky blue?'")
+    question = Question(
+        prompt=prompt or "",
+        model=model,
+        conversation_id=LAST if continue_last else conversation,
+        stream=not no_stream,
+        as_json=as_json,
+    )
+    run_chat(_resolve(config, port=port, data_dir=data_dir).settings, question)
+
+
+@app.command()
+def status(*, as_json: AsJson = False, config: ConfigFile = None, port: HttpPort = None) -> None:
+    """Tell how a running lair is: exit code 0 if well, 1 if degraded, 2 if not running."""
+    from launcher.status import status as run_status
+
+    raise typer.Exit(run_status(_resolve(config, port=port).settings, as_json=as_json))
+
+
+@config_app.command()
+def check(*, config: ConfigFile = None) -> None:
+    """Check the settings: exit code 0 if they are usable, 78 if not."""
+    from launcher import showing
+
+    typer.echo(f"ok: {showing.origin(_resolve(config))}")
+
+
+@config_app.command()
+def show(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """Print all settings as they are used, without secrets."""
+    from launcher import showing
+
+    resolved = _resolve(config)
+    typer.echo(showing.as_json(resolved) if as_json else showing.as_toml(resolved).rstrip())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    typer.echo(f"lair {installed('local-ai-router')}")
+
+
+@app.command()
+def gateway(*, config: ConfigFile = None, port: HttpPort = None) -> None:
+    """Run the HTTP side alone."""
+    from gateway.main import run
+
+    _serve("gateway", run, _resolve(config, port=port).settings)
+
+
+@app.command()
+def router(*, config: ConfigFile = None, data_dir: DataDir = None, port: GrpcPort = None) -> None:
+    """Run the router alone."""
+    from router_svc.main import run
+
+    _serve("router", run, _resolve_service("router", config, data_dir, port))
+
+
+@app.command()
+def memory(*, config: ConfigFile = None, data_dir: DataDir = None, port: GrpcPort = None) -> None:
+    """Run the memory service alone."""
+    from memory_svc.main import run
+
+    _serve("memory", run, _resolve_service("memory", config, data_dir, port))
+
+
+@app.command()
+def metrics(*, config: ConfigFile = None, data_dir: DataDir = None, port: GrpcPort = None) -> None:
+    """Run the metrics service alone."""
+    from metrics_svc.main import run
+
+    _serve("metrics", run, _resolve_service("metrics", config, data_dir, port))
+
+
+@app.command(hidden=True)
+def edge(*, config: ConfigFile = None) -> None:
+    """Run gateway and router in one process, as `lair up` does."""
+    from launcher.edge import run
+
+    _serve("edge", run, _resolve_service("router", config, None, None))
+
+
+@app.command(hidden=True)
+def llamacpp(*, config: ConfigFile = None) -> None:
+    """Serve the configured GGUF model, as `lair up --gguf` does."""
+    from launcher.llamacpp import serve
+    from svckit.logging import configure_logging
+
+    settings = _resolve(config).settings
+    configure_logging("llamacpp", level=settings.log_level, fmt=settings.log_format)
+    serve(settings)
+
+
+def _resolve(
+    config: Path | None,
+    *,
+    port: int | None = None,
+    data_dir: Path | None = None,
+    more: Mapping[str, object] | None = None,
+) -> Resolved:
+    overrides: dict[str, Any] = {}
+    override(overrides, "data_dir", data_dir and data_dir.absolute())
+    override(overrides, "gateway.port", port)
+    for key, value in (more or {}).items():
+        override(overrides, key, value)
+    return resolve(config, overrides)
+
+
+def _resolve_service(
+    service: Service, config: Path | None, data_dir: Path | None, port: int | None
+) -> Settings:
+    listen = f"127.0.0.1:{port}" if port else None
+    more = {f"{service}.listen": listen}
+    settings = _resolve(config, data_dir=data_dir, more=more).settings
+    make_data_dir(settings.data_dir)
+    return settings
+
+
+def _serve(
+    name: str, run: Callable[[Settings], Coroutine[Any, Any, None]], settings: Settings
+) -> None:
+    """Run one service in the foreground."""
+    from svckit import lifecycle
+    from svckit.logging import configure_logging
+
+    configure_logging(name, level=settings.log_level, fmt=settings.log_format)
+    lifecycle.run(run(settings))

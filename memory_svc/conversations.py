@@ -1,0 +1,171 @@
+"""What can be done with conversations: begin, continue, read, change, delete.
+
+The rules that need no storage are functions here; the tree's hashes are in `tree`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import uuid6
+
+from memory_svc.model import (
+    ActivePath,
+    Conversation,
+    ConversationChange,
+    ConversationFilter,
+    History,
+    Message,
+    NewConversation,
+    Refusal,
+    StoredMessage,
+    Turn,
+)
+from memory_svc.storage.base import MemoryStore
+from memory_svc.tree import ROOT, chain, split_system
+from svckit.errors import ServiceError
+from svckit.times import now_us
+
+MAX_ID = 256
+_NO_HISTORY = History()
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch of turns."""
+
+    stored: int
+    duplicates: int
+    refusals: tuple[Refusal, ...]
+
+
+class Conversations:
+    """The use cases over one store; `on_stored` is called after messages were stored."""
+
+    def __init__(self, store: MemoryStore, *, on_stored: Callable[[], None]) -> None:
+        self._store = store
+        self._on_stored = on_stored
+
+    async def create(self, new: NewConversation) -> Conversation:
+        """Begin a conversation; `new.id` is made up if empty."""
+        conversation_id = new.id or str(uuid6.uuid7())
+        created = await self._store.create(replace(new, id=conversation_id), now_us())
+        if created is None:
+            raise ServiceError(
+                "CONVERSATION_EXISTS",
+                f"a conversation {conversation_id!r} exists already; choose another id",
+                conversation_id=conversation_id,
+            )
+        return created
+
+    async def append(self, turns: Sequence[Turn]) -> Appended:
+        """Store turns; one that can never be stored is refused and stops no other."""
+        refused = [(turn, refusal(turn)) for turn in turns]
+        refusals = tuple(Refusal(turn.request_id, why) for turn, why in refused if why)
+        accepted = [turn for turn, why in refused if not why]
+        stored = await self._store.append(accepted) if accepted else []
+        if any(stored):
+            self._on_stored()
+        return Appended(stored.count(True), stored.count(False), refusals)
+
+    async def history(
+        self, user_id: str, conversation_id: str, messages: Sequence[Message]
+    ) -> History:
+        """Return what goes in front of a client's new messages."""
+        if any(message.role == "assistant" for message in messages):
+            return _NO_HISTORY
+        path = await self._store.active_path(user_id, conversation_id)
+        return history_of(path, messages) if path else _NO_HISTORY
+
+    async def get(self, user_id: str | None, conversation_id: str) -> Conversation:
+        """Return one conversation; of all users' the latest changed if `user_id` is None."""
+        found = await self._store.conversation(user_id, conversation_id)
+        return _existing(found, conversation_id)
+
+    async def messages(
+        self,
+        user_id: str,
+        conversation_id: str,
+        *,
+        after: int,
+        limit: int,
+        include_inactive: bool,
+    ) -> list[StoredMessage]:
+        """List a conversation's messages from behind `after`, oldest first."""
+        conversation = await self.get(user_id, conversation_id)
+        return await self._store.messages(
+            conversation.key, after, limit, include_inactive=include_inactive
+        )
+
+    async def page(
+        self, where: ConversationFilter, after: tuple[int, int] | None, limit: int
+    ) -> tuple[list[Conversation], int]:
+        """List conversations from behind `after`, and count those of all pages."""
+        listed = await self._store.conversations(where, after, limit)
+        return listed, await self._store.count_conversations(where)
+
+    async def update(
+        self, user_id: str, conversation_id: str, change: ConversationChange
+    ) -> Conversation:
+        """Change a conversation and return it."""
+        changed = await self._store.update(user_id, conversation_id, change, now_us())
+        return _existing(changed, conversation_id)
+
+    async def delete(self, user_id: str, conversation_id: str) -> int:
+        """Delete a conversation and all derived from it; return how many messages it had."""
+        return _existing(await self._store.delete(user_id, conversation_id), conversation_id)
+
+
+def refusal(turn: Turn) -> str:
+    """Say why a turn can never be stored; '' if it can."""
+    limited = {
+        "request_id": turn.request_id,
+        "conversation_id": turn.conversation_id,
+        "caller.user_id": turn.user_id,
+    }
+    for name, value in limited.items():
+        if not value:
+            return f"{name} is empty"
+        if len(value) > MAX_ID:
+            return f"{name} has {len(value)} characters; at most {MAX_ID} are kept"
+    if not turn.messages and turn.reply is None:
+        return "the turn has no messages"
+    for index, message in enumerate(turn.messages):
+        if not message.role:
+            return f"messages[{index}].role is empty"
+    return ""
+
+
+def history_of(path: ActivePath, messages: Sequence[Message]) -> History:
+    """Put the active path in front of messages that continue it.
+
+    A path that ends in these very messages, unanswered, is an earlier attempt at
+    the same request; they are not repeated.
+    """
+    if not path.nodes:
+        return _NO_HISTORY
+    system, fresh = split_system(messages)
+    nodes = path.nodes
+    if fresh and len(fresh) <= len(nodes):
+        before = nodes[: -len(fresh)]
+        attempt = chain(before[-1].hash if before else ROOT, fresh)
+        nodes = before if attempt[-1] == nodes[-1].hash else nodes
+    kept = () if system else path.system
+    return History(
+        messages=(*kept, *(node.message for node in nodes)),
+        insert_index=len(system),
+        head=nodes[-1].hash.hex() if nodes else "",
+    )
+
+
+def _existing(found: T | None, conversation_id: str) -> T:
+    if found is None:
+        raise ServiceError(
+            "CONVERSATION_NOT_FOUND",
+            f"this user has no conversation {conversation_id!r}",
+            conversation_id=conversation_id,
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Texts to vectors: the seam (`base`) and its implementations."""

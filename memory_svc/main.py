@@ -1,0 +1,75 @@
+"""memory_svc put together: its store, its embedding model, its services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from functools import partial
+
+from lair.memory.v1 import conversation_service_pb2, recall_service_pb2
+from lair.memory.v1.conversation_service_pb2_grpc import add_ConversationServiceServicer_to_server
+from lair.memory.v1.recall_service_pb2_grpc import add_RecallServiceServicer_to_server
+from memory_svc.conversations import Conversations
+from memory_svc.embedding.base import Embedder
+from memory_svc.embedding.off import NoEmbedder
+from memory_svc.embedding.sentence import SentenceEmbedder
+from memory_svc.ingest import Indexer
+from memory_svc.search import Search
+from memory_svc.service import ConversationService, RecallService
+from memory_svc.storage.local.store import open_local_store
+from svckit import settings as config
+from svckit.grpc_server import Servicers
+from svckit.serve import serve_until_stopped
+
+
+async def run(settings: config.Settings) -> None:
+    """Serve on the configured address until the process is asked to stop."""
+    await serve_until_stopped(open_service(settings), settings.listen("memory"))
+
+
+@asynccontextmanager
+async def open_service(
+    settings: config.Settings, *, embedder: Embedder | None = None
+) -> AsyncIterator[Servicers]:
+    """Open storage, index in the background, and yield the services.
+
+    `embedder` is the one that the settings ask for if None. It loads in the
+    background: the services answer at once, by words until it is ready.
+    """
+    memory = settings.memory
+    async with open_local_store(settings.memory_database) as store:
+        with closing(embedder or embedder_for(memory)) as model:
+            indexer = Indexer(store, model)
+            conversations = ConversationService(
+                Conversations(store, on_stored=indexer.wake), default_user=memory.default_user
+            )
+            search = Search(store, model, threshold=memory.similarity_threshold)
+            recall = RecallService(search, store, model, default_user=memory.default_user)
+            async with asyncio.TaskGroup() as tasks:
+                indexing = tasks.create_task(indexer.run(), name="indexing")
+                try:
+                    yield _servicers(conversations, recall)
+                finally:
+                    indexing.cancel()
+
+
+def embedder_for(memory: config.Memory) -> Embedder:
+    """Return the embedder that the settings ask for, not yet loaded."""
+    if memory.enabled and memory.index:
+        return SentenceEmbedder(memory.embedding_model)
+    return NoEmbedder(memory.embedding_model)
+
+
+def _servicers(conversations: ConversationService, recall: RecallService) -> Servicers:
+    return Servicers(
+        name="memory",
+        descriptors=(
+            conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"],
+            recall_service_pb2.DESCRIPTOR.services_by_name["RecallService"],
+        ),
+        register=(
+            partial(add_ConversationServiceServicer_to_server, conversations),
+            partial(add_RecallServiceServicer_to_server, recall),
+        ),
+    )

@@ -1,0 +1,220 @@
+"""The values memory_svc thinks in: plain, frozen, without SQL or RPC.
+
+A message's payload is the contract's own `Message`: it is kept exactly as it
+came, and nothing here interprets more of it than its role and text.
+Times are microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lair.common.v1 import chat_pb2
+
+Message = chat_pb2.Message
+Usage = chat_pb2.Usage
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation without its messages; `key` is its number inside the store."""
+
+    key: int
+    user_id: str
+    id: str
+    project: str
+    session_id: str
+    title: str
+    tags: tuple[str, ...]
+    metadata: dict[str, object]
+    created_us: int
+    updated_us: int
+    message_count: int
+    token_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewConversation:
+    """A conversation to begin."""
+
+    user_id: str
+    id: str
+    title: str = ""
+    project: str = ""
+    session_id: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationChange:
+    """What to change of a conversation; None leaves it."""
+
+    title: str | None = None
+    tags: tuple[str, ...] | None = None
+    metadata: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationFilter:
+    """Which conversations to list; None for all users, empty for all of the others."""
+
+    user_id: str | None
+    project: str = ""
+    session_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One finished request to store: the client's messages and the answer."""
+
+    request_id: str
+    user_id: str
+    conversation_id: str
+    messages: tuple[Message, ...]
+    at_us: int
+    parent_head: str = ""
+    reply: Message | None = None
+    project: str = ""
+    session_id: str = ""
+    model: str = ""
+    backend: str = ""
+    usage: Usage | None = None
+    generated_from_memory: bool = False
+    finish_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A turn that can never be stored, and why."""
+
+    request_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message with its place in the conversation's tree and what produced it."""
+
+    id: int
+    parent_id: int
+    position: int
+    message: Message
+    created_us: int
+    model: str
+    backend: str
+    usage: Usage | None
+    request_id: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PathNode:
+    """A message of the active path and the hash of the path that ends in it."""
+
+    hash: bytes
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePath:
+    """What the next message of a conversation continues, oldest first."""
+
+    system: tuple[Message, ...]
+    nodes: tuple[PathNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What goes in front of a client's new messages."""
+
+    messages: tuple[Message, ...] = ()
+    insert_index: int = 0
+    head: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFilter:
+    """Which passages may be found; every field narrows, its default does not."""
+
+    project: str = ""
+    session_id: str = ""
+    conversation_id: str = ""
+    exclude_conversation_id: str = ""
+    roles: tuple[str, ...] = ()
+    start_us: int | None = None
+    end_us: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What to compare passages with: words, and a vector of `model` unless None."""
+
+    words: tuple[str, ...]
+    vector: Vector | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that words or meaning brought up.
+
+    `bm25` is 0 where no word fits; the greater the better. `matched` counts the
+    probe's words in it. `cosine` is None where meanings were not compared.
+    """
+
+    message_id: int
+    conversation_id: str
+    conversation_title: str
+    role: str
+    text: str
+    created_us: int
+    bm25: float
+    matched: int
+    cosine: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage that was found; scores lie in 0..1, None where nothing was compared."""
+
+    message_id: int
+    conversation_id: str
+    conversation_title: str
+    role: str
+    text: str
+    created_us: int
+    score: float
+    lexical_score: float | None
+    dense_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The passages, best first, and what was not searched (empty: everything was)."""
+
+    passages: tuple[Passage, ...]
+    degraded: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A message that waits for its vector."""
+
+    message_id: int
+    speaker: str
+    text: str
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCounts:
+    """How many messages have a vector of the model, and how many wait for one."""
+
+    indexed: int
+    pending: int

@@ -1,0 +1,1 @@
+"""Where memory is kept: the seam (`base`) and its implementations."""

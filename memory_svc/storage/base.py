@@ -1,0 +1,102 @@
+"""What memory_svc asks of its storage, in domain verbs.
+
+One contract suite (tests/memory/test_store_contract.py) holds for every
+implementation. Each verb sees only what belongs to the user it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from memory_svc.model import (
+    ActivePath,
+    Candidate,
+    Conversation,
+    ConversationChange,
+    ConversationFilter,
+    IndexCounts,
+    NewConversation,
+    Probe,
+    SearchFilter,
+    StoredMessage,
+    Turn,
+    Unembedded,
+    Vector,
+)
+
+
+class MemoryStore(Protocol):
+    """Conversations, and the means to find passages in them."""
+
+    async def create(self, new: NewConversation, at_us: int) -> Conversation | None:
+        """Begin a conversation; None if the user has one of that id."""
+        ...
+
+    async def append(self, turns: Sequence[Turn]) -> list[bool]:
+        """Store all turns or, on an error, none; False for one stored before."""
+        ...
+
+    async def conversation(self, user_id: str | None, conversation_id: str) -> Conversation | None:
+        """Return one conversation; of all users' the latest changed if `user_id` is None."""
+        ...
+
+    async def conversations(
+        self, where: ConversationFilter, after: tuple[int, int] | None, limit: int
+    ) -> list[Conversation]:
+        """List the latest changed first, from behind `after` = (updated_us, key)."""
+        ...
+
+    async def count_conversations(self, where: ConversationFilter) -> int:
+        """Count what `conversations` lists on all pages."""
+        ...
+
+    async def active_path(self, user_id: str, conversation_id: str) -> ActivePath | None:
+        """Return what the next message continues; None if there is no such conversation."""
+        ...
+
+    async def messages(
+        self, conversation: int, after: int, limit: int, *, include_inactive: bool
+    ) -> list[StoredMessage]:
+        """List messages of the conversation of this key, oldest first.
+
+        `after` is the last page's last `position`, or its last `id` where
+        inactive ones are included; -1 for the first page.
+        """
+        ...
+
+    async def update(
+        self, user_id: str, conversation_id: str, change: ConversationChange, at_us: int
+    ) -> Conversation | None:
+        """Change a conversation and return it; None if there is none."""
+        ...
+
+    async def delete(self, user_id: str, conversation_id: str) -> int | None:
+        """Delete a conversation and all derived from it; return how many messages it had."""
+        ...
+
+    async def candidates(
+        self, user_id: str, probe: Probe, where: SearchFilter, limit: int
+    ) -> list[Candidate]:
+        """Return the user's best `limit` passages by words and as many by meaning."""
+        ...
+
+    async def await_vectors(self, model: str) -> None:
+        """Queue every searchable message that has no vector of `model`."""
+        ...
+
+    async def unembedded(self, limit: int) -> list[Unembedded]:
+        """Return messages that wait for a vector and are not given up, oldest first."""
+        ...
+
+    async def put_vectors(self, model: str, vectors: Sequence[tuple[int, Vector]]) -> None:
+        """Store normalised vectors by message; those of deleted messages are dropped."""
+        ...
+
+    async def embedding_failed(self, model: str, message_id: int, error: str) -> None:
+        """Count a failed attempt; the third one gives the message up for `model`."""
+        ...
+
+    async def index_counts(self, model: str) -> IndexCounts:
+        """Count the messages with a vector of `model`, and those that wait."""
+        ...

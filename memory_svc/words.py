@@ -1,0 +1,50 @@
+"""The words of a question that carry its content, as FTS5's unicode61 splits them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_WORDS = 32
+
+# English function words and the words of asking. What is left names the subject.
+STOP_WORDS = frozenset(
+    """
+    a about above after again against all also am an and any are as at be because been before
+    being below between both but by can could did do does doing done down during each either else
+    ever few for from further get gets getting give go going got had has have having he her here
+    hers herself him himself his how i if in into is it its itself just let like made make many
+    may me might more most much must my myself near neither no nor not now of off on once one only
+    or other our ours ourselves out over own please really said same say says see shall she should
+    show since so some something still such tell than that the their theirs them themselves then
+    there these they thing things this those though through to told too under until up upon us
+    very was we were what when where whether which while who whom whose why will with within
+    without would yes yet you your yours yourself yourselves
+    ain aren couldn d didn doesn don hadn hasn haven isn ll m mightn mustn re s shan shouldn t ve
+    wasn weren won wouldn
+    """.split()  # noqa: SIM905  # reads best as running words
+)
+
+
+def content_words(question: str) -> tuple[str, ...]:
+    """Return the distinct content words in order, at most `MAX_WORDS`."""
+    words = dict.fromkeys(_tokens(question))
+    return tuple(word for word in words if word not in STOP_WORDS)[:MAX_WORDS]
+
+
+def normalised(text: str) -> str:
+    """Return a text's words alone: two texts with the same words say the same."""
+    return " ".join(_tokens(text))
+
+
+def is_question(text: str) -> bool:
+    """Tell whether a text only asks: each of its sentences ends with a question mark."""
+    sentences = [found.strip() for found in re.findall(r"[^.!?\n]+[.!?]*", text)]
+    said = [sentence for sentence in sentences if any(map(str.isalnum, sentence))]
+    return bool(said) and all(sentence.endswith("?") for sentence in said)
+
+
+def _tokens(text: str) -> list[str]:
+    """Split where unicode61 does: at all but letters, marks and numbers."""
+    kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in text.casefold())
+    return "".join(kept).split()

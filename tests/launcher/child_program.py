@@ -1,0 +1,34 @@
+"""A child for the supervisor's tests: writes down what happens to it, ends as a service does.
+
+argv: journal, name, then any of `stubborn` (ignores SIGTERM) and `exit=CODE` (ends at once).
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from svckit.lifecycle import run, stop_requested
+
+journal, name, *options = sys.argv[1:]
+
+
+def note(what: str) -> None:
+    with Path(journal).open("a") as file:
+        file.write(f"{name} {what} {os.getpid()}\n")
+
+
+async def live() -> None:
+    note("started")
+    if "stubborn" in options:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        note("deaf")
+    await stop_requested()
+    note("stopped")
+
+
+for option in options:
+    if option.startswith("exit="):
+        note("started")
+        raise SystemExit(int(option.removeprefix("exit=")))
+run(live())

@@ -1,0 +1,144 @@
+"""`lair status` and the screen of `lair up`, from what `/health` says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher import report, screen
+from svckit.settings import Settings
+from tests.launcher.scripted_gateway import ScriptedGateway
+from tests.launcher.support import Lair
+
+INDEX = {"model": "all-MiniLM-L6-v2", "state": "ready", "error": None}
+HOUSE = {"state": "up", "url": "http://10.0.0.2:8000/v1", "models": ["a", "b", "c", "d", "e"]}
+RECALL = {"state": "up", "url": "", "models": ["recall"]}
+WELL: dict[str, Any] = {
+    "status": "ok",
+    "services": {name: {"status": "up"} for name in ("router", "memory", "metrics")},
+    "backends": {"house": HOUSE, "recall": RECALL},
+    "memory": INDEX,
+    "degraded": [],
+}
+MEMORY_DOWN = {
+    **WELL,
+    "status": "degraded",
+    "services": {**WELL["services"], "memory": {"status": "down", "error": "not reachable"}},
+    "memory": None,
+    "degraded": ["The memory service is down (not reachable)."],
+}
+
+
+def test_well_is_0_and_names_services_and_backends(lair: Lair, gateway: ScriptedGateway) -> None:
+    gateway.answer_json(WELL)
+
+    ended = lair("status")
+
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        f"lair is up at http://127.0.0.1:{gateway.port}",
+        "  router    up",
+        "  memory    on; search by meaning: ready",
+        "  metrics   up",
+        "  backend   house   http://10.0.0.2:8000/v1  a, b, c, d and 1 more",
+        "  backend   recall  built in                 recall",
+    ]
+
+
+def test_degraded_is_1_and_says_why(lair: Lair, gateway: ScriptedGateway) -> None:
+    gateway.answer_json(MEMORY_DOWN)
+
+    ended = lair("status")
+
+    assert ended.code == 1
+    assert "  memory    down: not reachable" in ended.out.splitlines()
+    assert ended.out.splitlines()[-1] == "  The memory service is down (not reachable)."
+
+
+def test_down_is_told_from_a_503(lair: Lair, gateway: ScriptedGateway) -> None:
+    gateway.answer_json({**MEMORY_DOWN, "status": "down"}, status=503)
+
+    assert lair("status").code == 1
+
+
+def test_not_running_is_2_and_one_line(lair: Lair, port: int) -> None:
+    ended = lair("status", "--port", str(port))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"lair: lair is not running at http://127.0.0.1:{port}")
+
+
+def test_another_server_is_2(lair: Lair, gateway: ScriptedGateway) -> None:
+    gateway.answer_json({"status": "ok"})
+
+    ended = lair("status")
+
+    assert ended.code == 2
+    assert "is not lair" in ended.err
+
+
+@pytest.mark.parametrize(("body", "code"), [(WELL, 0), (MEMORY_DOWN, 1)])
+def test_json_is_what_the_gateway_said(
+    lair: Lair, gateway: ScriptedGateway, body: dict[str, Any], code: int
+) -> None:
+    gateway.answer_json(body)
+
+    ended = lair("status", "--json")
+
+    assert ended.code == code
+    assert json.loads(ended.out) == body
+
+
+def test_json_tells_that_lair_is_not_running(lair: Lair, port: int) -> None:
+    ended = lair("status", "--json", "--port", str(port))
+
+    assert ended.code == 2
+    assert json.loads(ended.out)["status"] == "not running"
+
+
+def test_screen_shows_where_everything_is(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.show(Settings(data_dir=Path("/data")), report.read(WELL))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "lair is ready: http://127.0.0.1:8012/v1",
+        "",
+        "  backends  house   http://10.0.0.2:8000/v1  a, b, c, d and 1 more",
+        "            recall  built in                 recall",
+        "  memory    on; search by meaning: ready",
+        "  gRPC      router  127.0.0.1:8013",
+        "            memory  127.0.0.1:8014",
+        "            metrics 127.0.0.1:8015",
+        "  dashboard http://127.0.0.1:8012/metrics/dashboard",
+        "  data      /data",
+        "  stop      Ctrl-C",
+        "",
+    ]
+
+
+def test_screen_tells_what_to_do_without_a_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.show(Settings(), report.read({**WELL, "backends": {"recall": RECALL}}))
+
+    assert "backends  none found; start Ollama or llama.cpp" in capsys.readouterr().out
+
+
+def test_screen_tells_that_memory_is_off() -> None:
+    services = {**WELL["services"], "memory": {"status": "off"}}
+    off = report.read({**WELL, "services": services, "memory": None})
+
+    assert ("memory", "off") in list(screen.lines(Settings(), off))
+
+
+def test_screen_is_shown_though_health_was_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.show(Settings(), None)
+
+    assert "backends  not known yet; see lair status" in capsys.readouterr().out
+
+
+def test_backend_that_is_down_says_so() -> None:
+    down = report.Backend("house", "http://h/v1", "down", ())
+
+    assert list(report.backend_lines((down,))) == ["house  http://h/v1  down, no models"]
