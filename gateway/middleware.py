@@ -20,6 +20,7 @@ log = get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # nginx's number for a client that left; nobody receives it, the log shows it.
 _CLIENT_CLOSED_REQUEST = 499
+_POLLED = ("/health", "/metrics")
 
 
 @web.middleware
@@ -36,7 +37,9 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         if request.app[SETTINGS].gateway.access_log:
-            log.info(
+            # What monitors ask every few seconds would drown what people do.
+            write = log.debug if request.path in _POLLED else log.info
+            write(
                 "request",
                 method=request.method,
                 path=request.path,

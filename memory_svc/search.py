@@ -20,6 +20,10 @@ _LEAST_CANDIDATES = 50
 _CANDIDATES_FOR_EACH = 3
 # A question tells what its user did not know; of two that fit alike the statement helps.
 _QUESTION_WEIGHT = 0.8
+# Unrelated texts have cosines up to about half of the least that counts.
+_NOISE = 0.5
+# All of a question's words in a passage say about as much as this cosine.
+_WORDS_TO_COSINE = 0.5
 
 
 class Search:
@@ -65,7 +69,7 @@ def rank(candidates: Sequence[Candidate], *, words: int, threshold: float) -> li
     kept = _once(relevant)
     if not kept:
         return []
-    scores = _fuse(kept, words)
+    scores = _fuse(kept, words, threshold)
     passages = [
         Passage(
             message_id=each.message_id,
@@ -96,26 +100,27 @@ def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
     return list(oldest.values())
 
 
-def _fuse(candidates: Sequence[Candidate], words: int) -> list[float]:
-    """Score each candidate by both channels, scaled to the best of each.
+def _fuse(candidates: Sequence[Candidate], words: int, threshold: float) -> list[float]:
+    """Score each candidate by both channels, each scaled to its best.
 
     A channel weighs as much as its best candidate is good in itself, so that one
-    which finds nothing cannot drown the other. The scores are scaled by the better
-    channel's evidence, so that 1 means a perfect fit and not merely the best one.
+    which finds only noise cannot drown the other. The scores are scaled by the
+    better evidence, so that 1 means a perfect fit and not merely the best one.
     """
-    lexical = [each.bm25 * _share(each, words) for each in candidates]
-    dense = [_clip(each.cosine or 0.0) for each in candidates]
-    lexical_evidence = max(_share(each, words) for each in candidates)
-    dense_evidence = max(dense)
-    evidence = lexical_evidence + dense_evidence
+    shares = [_share(each, words) for each in candidates]
+    cosines = [_clip(each.cosine or 0.0) for each in candidates]
+    meanings = [max(cosine - _NOISE * threshold, 0.0) for cosine in cosines]
+    best_bm25 = max(each.bm25 for each in candidates) or 1.0
+    best_meaning = max(meanings) or 1.0
+    lexical_evidence = _WORDS_TO_COSINE * max(shares)
+    evidence = lexical_evidence + max(meanings)
     weight = lexical_evidence / evidence if evidence else 0.0
-    best_lexical, best_dense = max(lexical) or 1.0, max(dense) or 1.0
-    strength = max(lexical_evidence, dense_evidence)
+    strength = max(*shares, *cosines)
     return [
         strength
-        * (weight * by_words / best_lexical + (1 - weight) * by_meaning / best_dense)
+        * (weight * each.bm25 / best_bm25 + (1 - weight) * meaning / best_meaning)
         * (_QUESTION_WEIGHT if each.role == "user" and is_question(each.text) else 1.0)
-        for each, by_words, by_meaning in zip(candidates, lexical, dense, strict=True)
+        for each, meaning in zip(candidates, meanings, strict=True)
     ]
 
 

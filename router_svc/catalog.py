@@ -19,6 +19,7 @@ from svckit.logging import get_logger
 log = get_logger(__name__)
 
 _FRESH_SECONDS = 1.0
+_AWAY_SECONDS = 2.0
 
 
 class Catalog:
@@ -58,11 +59,14 @@ class Catalog:
         """Count a request that `name` works on."""
         self._in_flight[name] = self._in_flight.get(name, 0) + 1
 
-    def end(self, name: str, error: str = "") -> None:
-        """Count it as over; an `error` is remembered as the last one."""
+    def end(self, name: str, error: str = "", *, down: bool = False) -> None:
+        """Count it as over; an `error` is remembered, and with `down` at once acted on."""
         self._in_flight[name] -= 1
         if error and name in self._snapshots:
-            self._snapshots[name] = replace(self._snapshots[name], error=error)
+            before = self._snapshots[name]
+            state = State.DOWN if down else before.state
+            self._snapshots[name] = replace(before, error=error, state=state)
+            self._views = tuple(self._view(known) for known in self._backends)
 
     async def refresh(self, *, if_older: bool = False) -> None:
         """Ask all backends again; with `if_older` only if nobody did within a second."""
@@ -84,7 +88,10 @@ class Catalog:
         """Refresh for ever; cancel to stop."""
         while True:
             await self.refresh()
-            await asyncio.sleep(self._probe_seconds)
+            down = any(s.state in (State.DOWN, State.LOADING) for s in self._snapshots.values())
+            # Who is away is looked for more often: its owner is waiting for it to come back.
+            pause = min(self._probe_seconds, _AWAY_SECONDS) if down else self._probe_seconds
+            await asyncio.sleep(pause)
 
     async def close(self) -> None:
         """Close every backend's connections."""

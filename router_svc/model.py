@@ -68,7 +68,8 @@ class UpstreamError(Exception):
     """A backend could not be reached, refused, or broke off.
 
     `reason` is the `ErrorReason` for the client; `status` the backend's HTTP
-    status, 0 if it gave none; `try_next` whether another backend may do better.
+    status, 0 if it gave none; `try_next` whether another backend may do better;
+    `unreachable` that nobody answers there at all.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class UpstreamError(Exception):
         *,
         status: int = 0,
         try_next: bool = True,
+        unreachable: bool = False,
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
@@ -85,4 +87,5 @@ class UpstreamError(Exception):
         self.message = message
         self.status = status
         self.try_next = try_next
+        self.unreachable = unreachable
         self.retry_after_seconds = retry_after_seconds

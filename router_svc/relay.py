@@ -96,7 +96,7 @@ class _Attempt:
         name = self._candidate.backend
         if isinstance(error, UpstreamError):
             log.warning("backend failed", backend=name, error=error.message)
-            self._catalog.end(name, error.message)
+            self._catalog.end(name, error.message, down=error.unreachable)
             self._trace.end_attempt(
                 status_of(error.reason), http_status=error.status, error=error.message
             )

@@ -75,7 +75,8 @@ class Outbox:
         self._pending_gauge = OUTBOX_PENDING.labels(name)
         self.dropped_count = 0
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(exist_ok=True, mode=0o700)
             self._segment, self._read_segment, self._offset = self._recover()
             self._file = self._open_segment()
             self._cursor = os.open(folder / "cursor", os.O_WRONLY | os.O_CREAT, 0o600)

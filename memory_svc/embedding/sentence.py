@@ -88,7 +88,10 @@ def _open(path_or_name: str, **options: Any) -> Any:
     try:
         import torch  # noqa: PLC0415  # seconds
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415  # seconds
+        from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
+        # stderr holds log lines only.
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # partly typed
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
         return SentenceTransformer(path_or_name, device="cpu", **options)
     except Exception as error:  # its libraries raise of every kind

@@ -47,6 +47,7 @@ class StreamNormaliser:
         self._usage: Usage | None = None
         self._last_extra = b""
         self._seen: set[int] = set()
+        self._fault: UpstreamError | None = None
         self.done = False
 
     @property
@@ -55,7 +56,10 @@ class StreamNormaliser:
         return bool(self._finishes) and self._seen <= self._finishes.keys()
 
     def feed(self, payloads: Iterable[bytes]) -> list[ChatEvent]:
-        """Return the events that `payloads` amount to. Raises `UpstreamError`."""
+        """Return the events that `payloads` amount to.
+
+        A fault is kept for `end`, so that what came before it is relayed.
+        """
         events: list[ChatEvent] = []
         for payload in payloads:
             if payload.startswith(b"[DONE]"):
@@ -63,12 +67,17 @@ class StreamNormaliser:
             elif not self.done:
                 try:
                     self._chunk(payload, events)
+                except UpstreamError as error:
+                    self._fault = error
                 except SHAPE_ERRORS as error:
-                    raise misshapen(error) from error
+                    self._fault = misshapen(error)
+                self.done = self._fault is not None
         return events
 
     def end(self) -> list[ChatEvent]:
         """Return the last events. Raises `UpstreamError` where the answer broke off."""
+        if self._fault:
+            raise self._fault
         if not self.finished:
             raise UpstreamError(
                 "UPSTREAM_FAILED", "the backend's stream ended in the middle of an answer"

@@ -132,7 +132,8 @@ class OpenAIBackend:
             async with asyncio.timeout(limit):
                 reply = await self._http().post(url, data=body, headers=self._headers)
         except aiohttp.ClientError as error:
-            raise UpstreamError("UPSTREAM_FAILED", _unreachable(self.url, error)) from error
+            message = _unreachable(self.url, error)
+            raise UpstreamError("UPSTREAM_FAILED", message, unreachable=True) from error
         except TimeoutError as error:
             raise self._late(limit) from error
         try:

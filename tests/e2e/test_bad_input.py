@@ -30,7 +30,7 @@ BAD_BODIES: list[tuple[Any, int, str | None, str]] = [
     ({"messages": [{"content": "x"}]}, 400, "messages[0].role", "role"),
     ({"messages": [{"role": "user", "content": 5}]}, 400, "messages[0].content", "content"),
     ({"messages": MESSAGES, "tools": [{"type": 3}]}, 400, "tools[0].type", "type"),
-    ({"model": "no-such-model", "messages": MESSAGES}, 404, None, "no-such-model"),
+    ({"model": "no-such-model", "messages": MESSAGES}, 404, "model", "no-such-model"),
 ]
 
 
@@ -139,4 +139,4 @@ def test_config_check_and_show(tmp_path: Path) -> None:
     shown = run_lair("config", "show", "--json", cwd=tmp_path)
     assert shown.returncode == 0
     assert "sk-secret" not in shown.stdout + shown.stderr
-    assert json.loads(shown.stdout)["backends"][0]["name"] == "a"
+    assert json.loads(shown.stdout)["settings"]["backends"][0]["name"] == "a"

@@ -168,7 +168,7 @@ def test_every_request_is_counted_with_its_tokens(lair: Lair, client: OpenAI) ->
     assert record["status"] == "ok"
     assert record["backend"] == "tiny"
     assert record["usage"]["total_tokens"] == usage.total_tokens
-    assert record["duration_us"] > 0
+    assert record["duration_ms"] > 0
     dashboard = lair.get("/metrics/dashboard")
     assert dashboard["requests"] >= 1
     assert dashboard["tokens"]["total"] >= usage.total_tokens

@@ -20,6 +20,7 @@ from aiohttp import web
 from tests.e2e.stack import Lair, eventually, get, lair_up, request
 
 REQUESTS = 240
+END_OF_STREAM = b"data: [DONE]\n\n\r\n0\r\n\r\n"  # in HTTP's chunked framing
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -163,7 +164,7 @@ def test_a_stream_survives_sigterm_and_the_exit_is_clean(tmp_path: Path) -> None
         assert code == 0, lair.output()
         text = b"".join(lines)
         assert b"39 " in text
-        assert text.rstrip().endswith(b"data: [DONE]")
+        assert text.endswith(END_OF_STREAM)
 
 
 def test_a_client_that_leaves_before_the_first_token_ends_the_upstream_request(
@@ -237,7 +238,7 @@ def test_other_shapes_of_processes_do_the_same(mode: str, llama: str, tmp_path: 
         lair.chat("My favourite colour is gold.", X_Conversation_ID="c")
         reply = lair.chat("What is my favourite colour?", X_Conversation_ID="c")
         assert "gold" in reply["choices"][0]["message"]["content"]
-        assert b"".join(stream(lair, "Count to 3")).rstrip().endswith(b"data: [DONE]\r\n\r\n0")
+        assert b"".join(stream(lair, "Count to 3")).endswith(END_OF_STREAM)
         eventually(lambda: len(counted(lair)) == 3)
         status, _ = request("DELETE", f"{lair.url}/memory/conversations/c")
         assert status == 200

@@ -406,6 +406,15 @@ def test_an_error_in_the_stream_is_a_fault_with_its_message(
     assert (caught.value.reason, caught.value.message) == ("UPSTREAM_FAILED", message)
 
 
+def test_what_came_before_a_fault_is_not_lost_with_it() -> None:
+    normaliser = StreamNormaliser("m")
+    frames = [json.dumps({"choices": [{"delta": {"content": "a"}}]}).encode(), b'{"error": "x"}']
+    assert text(normaliser.feed([*frames, frames[0]])) == "a"
+    assert normaliser.done
+    with pytest.raises(UpstreamError, match="x"):
+        normaliser.end()
+
+
 @pytest.mark.parametrize(
     "data",
     ["{", "[1]", '"text"', "null", "\xff", '{"choices": [3]}', '{"choices": [{"delta": 3}]}'],

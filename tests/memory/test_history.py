@@ -1,0 +1,91 @@
+"""What goes in front of a client's new messages, and which turns are refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from lair.common.v1.chat_pb2 import Message
+from memory_svc.conversations import history_of, refusal
+from memory_svc.model import ActivePath, History, PathNode, Turn
+from memory_svc.titles import title_of
+from memory_svc.tree import ROOT, chain
+from tests.memory.chats import assistant, system, user
+
+
+def path(*messages: Message, kept: tuple[Message, ...] = ()) -> ActivePath:
+    nodes = map(PathNode, chain(ROOT, messages), messages)
+    return ActivePath(kept, tuple(nodes))
+
+
+def head(*messages: Message) -> str:
+    return chain(ROOT, messages)[-1].hex()
+
+
+SAID = (user("I am Ann"), assistant("Hello Ann"))
+
+
+def test_the_path_goes_before_new_messages():
+    assert history_of(path(*SAID), [user("who am I?")]) == History(SAID, 0, head(*SAID))
+
+
+def test_a_clients_system_messages_stay_in_front():
+    stored = path(*SAID, kept=(system("old"),))
+    assert history_of(stored, [system("new"), user("?")]) == History(SAID, 1, head(*SAID))
+
+
+def test_stored_system_messages_stand_in_for_missing_ones():
+    stored = path(*SAID, kept=(system("old"),))
+    assert history_of(stored, [user("?")]).messages == (system("old"), *SAID)
+
+
+def test_an_unanswered_attempt_is_not_repeated():
+    stored = path(*SAID, user("who am I?"))
+    assert history_of(stored, [user("who am I?")]) == History(SAID, 0, head(*SAID))
+
+
+def test_an_unanswered_first_attempt_leaves_no_history():
+    assert history_of(path(user("hi")), [user("hi")]) == History()
+
+
+def test_the_same_words_again_after_an_answer_are_new():
+    stored = path(user("go on"), assistant("one"))
+    assert history_of(stored, [user("go on")]).head == head(user("go on"), assistant("one"))
+
+
+def test_a_conversation_without_messages_has_no_history():
+    assert history_of(path(kept=(system("s"),)), [user("hi")]) == History()
+
+
+TURN = Turn("r", "ann", "c", (user("hi"),), 0)
+
+
+@pytest.mark.parametrize(
+    ("turn", "named"),
+    [
+        (replace(TURN, request_id=""), "request_id"),
+        (replace(TURN, conversation_id=""), "conversation_id"),
+        (replace(TURN, conversation_id="c" * 257), "conversation_id"),
+        (replace(TURN, user_id="u" * 257), "caller.user_id"),
+        (replace(TURN, messages=()), "no messages"),
+        (replace(TURN, messages=(user("hi"), Message(text="x"))), "messages[1].role"),
+    ],
+)
+def test_a_refusal_names_what_is_wrong(turn: Turn, named: str):
+    assert named in refusal(turn)
+
+
+def test_a_turn_at_the_limits_is_not_refused():
+    assert refusal(replace(TURN, conversation_id="c" * 256)) == ""
+    assert refusal(replace(TURN, messages=(), reply=assistant("hi"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("\n  \n```\n## Plan   the trip\nmore", "Plan the trip"),
+        ("?!\n...", ""),
+        ("w" * 81, "w" * 79 + "…"),
+    ],
+)
+def test_a_title_is_the_first_line_that_says_something(text: str, title: str):
+    assert title_of([assistant("before"), user(text), user("after")]) == title
