@@ -7,6 +7,7 @@ says why.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import grpc
@@ -128,11 +129,14 @@ def derived_id(call: ChatCall) -> str:
     return f"conv-{digest.hexdigest()}"
 
 
-def _with_history(call: ChatCall, history: object, index: int) -> ChatCall:
+def _with_history(call: ChatCall, history: Iterable[Message], index: int) -> ChatCall:
     full = ChatCall()
     full.CopyFrom(call)
     del full.messages[:]
     full.messages.extend(call.messages[:index])
-    full.messages.extend(history)  # type: ignore[arg-type]  # a repeated field of Message
+    for message in history:
+        past = full.messages.add()
+        past.CopyFrom(message)
+        past.ClearField("reasoning")  # some servers refuse it, and none needs it
     full.messages.extend(call.messages[index:])
     return full

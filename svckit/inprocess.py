@@ -152,7 +152,8 @@ class _StreamCall:
             raise self._outcome()
         reader = self._reader = _current_task()
         cancels = reader.cancelling()
-        answer, ended = None, None
+        answer: Any = None
+        ended: Callable[[], BaseException] | None = None
         try:
             answer = await self._answers.__anext__()
         except StopAsyncIteration:

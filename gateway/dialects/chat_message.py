@@ -1,10 +1,10 @@
-"""One chat message between JSON and contract, without loss in either direction."""
+"""One chat message out of JSON, without loss; `svckit.chat_json` is the way back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.json_extra import Fields, with_extra, wrong
+from gateway.dialects.json_extra import Fields, wrong
 from lair.common.v1.chat_pb2 import (
     ContentPart,
     ContentParts,
@@ -13,6 +13,7 @@ from lair.common.v1.chat_pb2 import (
     Message,
     ToolCall,
 )
+from svckit.chat_json import message_json
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 # Whose messages may hold no content: what they call stands beside it, or nothing does.
@@ -41,40 +42,6 @@ def parse_message(value: object, path: str) -> Message:
     )
     message.extra_json = fields.extra()
     return message
-
-
-def message_json(message: Message) -> dict[str, Any]:
-    """Write a message as the JSON it was parsed from."""
-    out: dict[str, Any] = {"role": message.role}
-    match message.WhichOneof("content"):
-        case "text":
-            out["content"] = message.text
-        case "parts":
-            out["content"] = [_part_json(part) for part in message.parts.parts]
-        case _:
-            pass
-    if message.HasField("name"):
-        out["name"] = message.name
-    if message.tool_calls:
-        out["tool_calls"] = [tool_call_json(call) for call in message.tool_calls]
-    if message.HasField("tool_call_id"):
-        out["tool_call_id"] = message.tool_call_id
-    if message.HasField("reasoning"):
-        out["reasoning_content"] = message.reasoning
-    if message.HasField("refusal"):
-        out["refusal"] = message.refusal
-    return with_extra(out, message.extra_json)
-
-
-def tool_call_json(call: ToolCall) -> dict[str, Any]:
-    """Write a whole tool call."""
-    out: dict[str, Any] = {"id": call.id}
-    if call.type:
-        out["type"] = call.type
-    if call.HasField("function"):
-        function = {"name": call.function.name, "arguments": call.function.arguments}
-        out["function"] = with_extra(function, call.function.extra_json)
-    return with_extra(out, call.extra_json)
 
 
 def answer_message_json(message: Message) -> dict[str, Any]:
@@ -143,15 +110,3 @@ def _parse_tool_call(value: object, path: str) -> ToolCall:
         raise fields.absent("function", 'an object like {"name": "…", "arguments": "{}"}')
     call.extra_json = fields.extra()
     return call
-
-
-def _part_json(part: ContentPart) -> dict[str, Any]:
-    out: dict[str, Any] = {"type": part.type}
-    if part.HasField("text"):
-        out["text"] = part.text
-    if part.HasField("image_url"):
-        image: dict[str, Any] = {"url": part.image_url.url}
-        if part.image_url.HasField("detail"):
-            image["detail"] = part.image_url.detail
-        out["image_url"] = with_extra(image, part.image_url.extra_json)
-    return with_extra(out, part.extra_json)

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from gateway.dialects.chat_message import answer_message_json
-from gateway.dialects.json_extra import optional_json, with_extra
+from gateway.dialects.json_extra import optional_json
 from gateway.dialects.usage import usage_json
 from lair.router.v1.chat_pb2 import ChatCompletion, Choice
+from svckit.chat_json import with_extra
 
 
 def completion_json(completion: ChatCompletion) -> bytes:

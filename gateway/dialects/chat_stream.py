@@ -15,9 +15,10 @@ import msgspec
 
 from gateway.dialects import sse
 from gateway.dialects.errors import error_json
-from gateway.dialects.json_extra import optional_json, with_extra
+from gateway.dialects.json_extra import optional_json
 from gateway.dialects.usage import usage_json
 from lair.router.v1.chat_pb2 import ChatEvent, Completed, Delta, Finish, Started, ToolCallDelta
+from svckit.chat_json import with_extra
 from svckit.errors import ServiceError
 
 _encode = msgspec.json.Encoder().encode

@@ -138,17 +138,6 @@ def wrong(field: str, value: object, expected: str) -> ServiceError:
     return invalid_field(field, f"{field} is {shown(value)}; send {expected}")
 
 
-def with_extra(
-    typed: dict[str, Any], extra: bytes, reserved: frozenset[str] = frozenset()
-) -> dict[str, Any]:
-    """Put the fields of `extra` beside the typed ones, which win; never a reserved one."""
-    if extra:
-        for name, value in msgspec.json.decode(extra).items():
-            if name not in reserved:
-                typed.setdefault(name, value)
-    return typed
-
-
 def optional_json(data: bytes) -> Any:
     """Decode JSON bytes of the contract; empty means null."""
     return msgspec.json.decode(data) if data else None

@@ -7,9 +7,9 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.dialects.chat_message import message_json
 from gateway.dialects.usage import usage_json
 from lair.memory.v1.conversation_pb2 import Conversation, StoredMessage
+from svckit.chat_json import message_json
 
 
 def conversation_json(conversation: Conversation) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from aiohttp import web
 
 from gateway.clients import ask
 from gateway.context import CLIENTS, request_id_of
-from gateway.dialects.json_extra import with_extra
 from gateway.handlers.replies import json_reply
 from gateway.identity import read_caller
 from lair.router.v1.router_service_pb2 import ListModelsRequest, Model
+from svckit.chat_json import with_extra
 from svckit.errors import ServiceError
 
 

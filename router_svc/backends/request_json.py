@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from lair.common.v1.chat_pb2 import ContentPart, Message, ToolCall
+from lair.common.v1.chat_pb2 import Message
 from lair.router.v1.chat_pb2 import ChatCall, Tool
+from svckit.chat_json import message_json, with_extra
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
@@ -34,7 +35,7 @@ def encode_request(call: ChatCall, model: str, *, stream: bool) -> bytes:
     """Return the request body; usage is always asked for, as the metrics need it."""
     body: dict[str, Any] = {
         "model": model,
-        "messages": [message_json(message) for message in call.messages],
+        "messages": [_message_json(message) for message in call.messages],
     }
     for name in _SCALARS:
         if call.HasField(name):  # type: ignore[arg-type]  # the names are of optional fields
@@ -56,54 +57,10 @@ def encode_request(call: ChatCall, model: str, *, stream: bool) -> bytes:
     return _encode(body)
 
 
-def message_json(message: Message) -> dict[str, Any]:
-    """Return one message as JSON values."""
-    body: dict[str, Any] = {"role": message.role}
-    kind = message.WhichOneof("content")
-    if kind == "text":
-        body["content"] = message.text
-    elif kind == "parts":
-        body["content"] = [_part_json(part) for part in message.parts.parts]
-    if message.HasField("name"):
-        body["name"] = message.name
-    if message.tool_calls:
-        body["tool_calls"] = [_tool_call_json(call) for call in message.tool_calls]
-    if message.HasField("tool_call_id"):
-        body["tool_call_id"] = message.tool_call_id
-    if message.HasField("refusal"):
-        body["refusal"] = message.refusal
-    if message.extra_json:
-        body.update(_decode(message.extra_json))
-    if "content" not in body and message.role == "assistant":
-        body["content"] = None
-    return body
-
-
-def _part_json(part: ContentPart) -> dict[str, Any]:
-    body: dict[str, Any] = {"type": part.type}
-    if part.HasField("text"):
-        body["text"] = part.text
-    if part.HasField("image_url"):
-        image: dict[str, Any] = {"url": part.image_url.url}
-        if part.image_url.HasField("detail"):
-            image["detail"] = part.image_url.detail
-        if part.image_url.extra_json:
-            image.update(_decode(part.image_url.extra_json))
-        body["image_url"] = image
-    if part.extra_json:
-        body.update(_decode(part.extra_json))
-    return body
-
-
-def _tool_call_json(call: ToolCall) -> dict[str, Any]:
-    body: dict[str, Any] = {"id": call.id, "type": call.type or "function"}
-    if call.HasField("function"):
-        function = {"name": call.function.name, "arguments": call.function.arguments}
-        if call.function.extra_json:
-            function.update(_decode(call.function.extra_json))
-        body["function"] = function
-    if call.extra_json:
-        body.update(_decode(call.extra_json))
+def _message_json(message: Message) -> dict[str, Any]:
+    body = message_json(message)
+    if message.role == "assistant":
+        body.setdefault("content", None)  # required, where only tools are called
     return body
 
 
@@ -118,9 +75,5 @@ def _tool_json(tool: Tool) -> dict[str, Any]:
             function["parameters"] = msgspec.Raw(spec.parameters_json)
         if spec.HasField("strict"):
             function["strict"] = spec.strict
-        if spec.extra_json:
-            function.update(_decode(spec.extra_json))
-        body["function"] = function
-    if tool.extra_json:
-        body.update(_decode(tool.extra_json))
-    return body
+        body["function"] = with_extra(function, spec.extra_json)
+    return with_extra(body, tool.extra_json)

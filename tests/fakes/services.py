@@ -47,13 +47,18 @@ class _Receiver:
         # Cleared: calls wait until it is set.
         self.ready = asyncio.Event()
         self.ready.set()
+        # Set while a call waits for that.
+        self.held = asyncio.Event()
 
     async def admit(self) -> None:
         if self.down:
             raise ServiceError(
                 "SERVICE_UNAVAILABLE", f"the {self._name} service is down", service=self._name
             )
-        await self.ready.wait()
+        if not self.ready.is_set():
+            self.held.set()
+            await self.ready.wait()
+            self.held.clear()
 
     async def acknowledge(self) -> None:
         async with self._changed:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.chat_message import message_json
-from gateway.dialects.json_extra import optional_json, with_extra
+from gateway.dialects.json_extra import optional_json
 from lair.router.v1.chat_pb2 import ChatCall, FunctionSpec, Tool
+from svckit.chat_json import message_json, with_extra
 
 _PLAIN = (
     "parallel_tool_calls",

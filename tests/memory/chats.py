@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,11 +17,8 @@ from lair.common.v1.chat_pb2 import Message
 from lair.memory.v1 import conversation_pb2
 from lair.memory.v1 import conversation_service_pb2 as conversation
 from lair.memory.v1 import recall_service_pb2 as recall
-from lair.memory.v1.conversation_service_pb2_grpc import (
-    ConversationServiceAsyncStub,
-    ConversationServiceStub,
-)
-from lair.memory.v1.recall_service_pb2_grpc import RecallServiceAsyncStub, RecallServiceStub
+from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
 from memory_svc.embedding.base import Embedder, EmbeddingError, ModelStatus
 from memory_svc.main import open_service
 from memory_svc.model import Vector
@@ -29,6 +26,10 @@ from memory_svc.words import content_words
 from svckit.channels import connect
 from svckit.grpc_server import serving
 from svckit.settings import Memory, Settings
+
+if TYPE_CHECKING:  # these stubs exist for the type checker only
+    from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceAsyncStub
+    from lair.memory.v1.recall_service_pb2_grpc import RecallServiceAsyncStub
 
 DAY_US = 86_400_000_000
 NOW_US = 1_700_000_000_000_000
@@ -108,9 +109,7 @@ class Memories:
     ) -> conversation.AppendTurnsResponse:
         """Store one turn."""
         self.requests += 1
-        stored = a_turn(
-            f"request-{self.requests}", conversation_id, messages, reply=reply, **turn
-        )
+        stored = a_turn(f"request-{self.requests}", conversation_id, messages, reply=reply, **turn)
         return await self.append(stored)
 
     async def append(self, *turns: conversation_pb2.Turn) -> conversation.AppendTurnsResponse:
@@ -120,9 +119,7 @@ class Memories:
     async def chat(self, conversation_id: str, new: str, answer: str) -> None:
         """Send only what is new, as a client without a history of its own does."""
         history = await self.history(conversation_id, [user(new)])
-        await self.say(
-            conversation_id, [user(new)], assistant(answer), parent_head=history.head
-        )
+        await self.say(conversation_id, [user(new)], assistant(answer), parent_head=history.head)
 
     async def history(
         self, conversation_id: str, messages: Sequence[Message], user_id: str = ""

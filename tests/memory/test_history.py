@@ -69,6 +69,7 @@ TURN = Turn("r", "ann", "c", (user("hi"),), 0)
         (replace(TURN, messages=()), "no messages"),
         (replace(TURN, messages=(user("hi"), Message(text="x"))), "messages[1].role"),
     ],
+    ids=["no request", "no conversation", "long id", "long user", "no messages", "no role"],
 )
 def test_a_refusal_names_what_is_wrong(turn: Turn, named: str):
     assert named in refusal(turn)

@@ -45,6 +45,15 @@ def call(name: str, arguments: str, call_id: str = "c1") -> Message:
         (call("f", "{}", "c1"), call("f", "{}", "c2")),
         (parts(picture("u", b'{"a":1,"b":2}')), parts(picture("u", b'{"b": 2, "a": 1}'))),
     ],
+    ids=[
+        "name and vendors' fields",
+        "reasoning",
+        "white space around",
+        "one text part",
+        "two text parts",
+        "id of a call",
+        "order of JSON keys",
+    ],
 )
 def test_what_clients_change_when_they_resend_does_not_count(one: Message, other: Message):
     assert node_hash(ROOT, one) == node_hash(ROOT, other)
@@ -65,6 +74,7 @@ def test_what_clients_change_when_they_resend_does_not_count(one: Message, other
             Message(role="tool", text="1", tool_call_id="b"),
         ),
     ],
+    ids=["role", "text", "arguments", "function", "picture", "not JSON", "part", "tool call"],
 )
 def test_what_is_said_counts(one: Message, other: Message):
     assert node_hash(ROOT, one) != node_hash(ROOT, other)

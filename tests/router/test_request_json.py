@@ -16,12 +16,18 @@ from lair.common.v1.chat_pb2 import (
     ToolCall,
 )
 from lair.router.v1.chat_pb2 import ChatCall, FunctionSpec, Tool
-from router_svc.backends.request_json import encode_request, message_json
+from router_svc.backends.request_json import encode_request
 
 
 def body_of(call: ChatCall, *, stream: bool = False) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(encode_request(call, "tiny", stream=stream))
     return body
+
+
+def sent(message: Message) -> dict[str, Any]:
+    """Return a message as a backend gets it."""
+    messages: list[dict[str, Any]] = body_of(ChatCall(messages=[message]))["messages"]
+    return messages[0]
 
 
 def test_the_least_request_holds_model_messages_and_stream() -> None:
@@ -129,18 +135,20 @@ def test_tools_go_out_with_their_schema_untouched() -> None:
     ],
 )
 def test_a_message_goes_out_as_it_came(message: Message, body: dict[str, Any]) -> None:
-    assert message_json(message) == body
+    assert sent(message) == body
 
 
-def test_reasoning_of_earlier_answers_is_not_sent_again() -> None:
+def test_reasoning_that_a_client_sends_back_reaches_the_backend() -> None:
     message = Message(role="assistant", text="a", reasoning="because")
-    assert message_json(message) == {"role": "assistant", "content": "a"}
+    assert sent(message) == {"role": "assistant", "content": "a", "reasoning_content": "because"}
 
 
 def test_tool_calls_of_an_earlier_answer_go_out_with_null_content() -> None:
     function = FunctionCall(name="f", arguments="{not json", extra_json=b'{"x":1}')
-    call = ToolCall(id="c1", function=function, extra_json=b'{"extra_content":{"s":"t"}}')
-    assert message_json(Message(role="assistant", tool_calls=[call])) == {
+    call = ToolCall(
+        id="c1", type="function", function=function, extra_json=b'{"extra_content":{"s":"t"}}'
+    )
+    assert sent(Message(role="assistant", tool_calls=[call])) == {
         "role": "assistant",
         "content": None,
         "tool_calls": [
@@ -162,7 +170,7 @@ def test_parts_go_out_in_order() -> None:
         ContentPart(type="input_audio", extra_json=b'{"input_audio":{"data":"AA=="}}'),
     ]
     message = Message(role="user", parts=ContentParts(parts=parts))
-    assert message_json(message)["content"] == [
+    assert sent(message)["content"] == [
         {"type": "text", "text": "look"},
         {
             "type": "image_url",
