@@ -32,9 +32,9 @@ def _is_at(url: str, port: int) -> bool:
 async def _look(port: int) -> OpenAIBackend | None:
     name = f"{_NAMES.get(port, 'local')}-{port}"
     backend = OpenAIBackend(settings.Backend(name=name, url=f"http://127.0.0.1:{port}/v1"))
-    snapshot = await backend.probe()
+    try:
+        snapshot = await backend.probe()
+    finally:
+        await backend.close()
     # While it loads it lists nothing; the next look finds it.
-    if snapshot.state is State.UP and snapshot.models:
-        return backend
-    await backend.close()
-    return None
+    return backend if snapshot.state is State.UP and snapshot.models else None

@@ -106,9 +106,10 @@ class OpenAIBackend:
             yield normaliser.end()
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._session:
-            await self._session.close()
+        """Close the connections; the next use opens new ones."""
+        session, self._session = self._session, None
+        if session:
+            await session.close()
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:  # made inside the event loop

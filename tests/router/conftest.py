@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lair.router.v1.chat_pb2 import ChatEvent
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from tests.fakes.openai_server import OpenAIServer
+from tests.router.streams import Normalise, normalised
 from tests.router.world import World
 
 
@@ -37,3 +39,13 @@ async def router(world: World, server: OpenAIServer) -> AsyncIterator[RouterServ
     """Give a router over the one backend `a`."""
     async with world.router(server) as stub:
         yield stub
+
+
+@pytest.fixture(params=[1, 7, 4096])
+def normalise(request: pytest.FixtureRequest) -> Normalise:
+    """Give a function from the frames of a stream to its events."""
+
+    def run(*frames: bytes) -> list[ChatEvent]:
+        return normalised(frames, request.param)
+
+    return run

@@ -36,6 +36,7 @@ from tests.router.world import (
     World,
     answer,
     asking,
+    both_ways,
     events,
     failure,
     kinds,
@@ -45,7 +46,6 @@ from tests.router.world import (
 )
 
 PROMPT_SECONDS = 1.0
-both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from tests.fakes.openai_server import OpenAIServer
 from tests.fakes.services import ScriptedMemory, ScriptedMetrics
 
 DEADLINE_SECONDS = 20.0
+both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 
 
 class World:
@@ -65,6 +66,16 @@ class World:
         return b"".join(path.read_bytes() for path in sorted(folder.glob("*.log")))
 
 
+def user(text: str) -> Message:
+    """Return what a user says."""
+    return Message(role="user", text=text)
+
+
+def assistant(text: str) -> Message:
+    """Return what was answered."""
+    return Message(role="assistant", text=text)
+
+
 def asking(
     *texts: str,
     messages: list[Message] | None = None,
@@ -74,9 +85,8 @@ def asking(
     **fields: Any,
 ) -> ChatCall:
     """Return the chat of a user who says `texts`."""
-    said = [Message(role="user", text=text) for text in texts]
     return ChatCall(
-        messages=said if messages is None else messages,
+        messages=[user(text) for text in texts] if messages is None else messages,
         caller=Caller(user_id="ann"),
         memory=MemoryHints(conversation_id=conversation, policy=policy),  # type: ignore[arg-type]  # an enum's number
         route=RouteHints(backend=backend),
