@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing
 from functools import partial
+from typing import Any
 
 from lair.memory.v1 import conversation_service_pb2, recall_service_pb2
 from lair.memory.v1.conversation_service_pb2_grpc import add_ConversationServiceServicer_to_server
@@ -46,12 +47,8 @@ async def open_service(
             )
             search = Search(store, model, threshold=memory.similarity_threshold)
             recall = RecallService(search, store, model, default_user=memory.default_user)
-            async with asyncio.TaskGroup() as tasks:
-                indexing = tasks.create_task(indexer.run(), name="indexing")
-                try:
-                    yield _servicers(conversations, recall)
-                finally:
-                    indexing.cancel()
+            async with _in_background(indexer.run()):
+                yield _servicers(conversations, recall)
 
 
 def embedder_for(memory: config.Memory) -> Embedder:
@@ -59,6 +56,23 @@ def embedder_for(memory: config.Memory) -> Embedder:
     if memory.enabled and memory.index:
         return SentenceEmbedder(memory.embedding_model)
     return NoEmbedder(memory.embedding_model)
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` beside the block and end it with the block.
+
+    Not a TaskGroup, which would wrap the block's own error in an ExceptionGroup:
+    whoever starts services wants to tell a port in use from a fault.
+    """
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
 
 def _servicers(conversations: ConversationService, recall: RecallService) -> Servicers:

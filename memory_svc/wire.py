@@ -61,7 +61,7 @@ def to_metadata(metadata: Struct) -> dict[str, object]:
     """Turn what a client keeps with a conversation into plain values."""
     try:
         return dict(MessageToDict(metadata))
-    except SerializeToJsonError as error:
+    except (SerializeToJsonError, ValueError) as error:
         raise invalid_field(
             "metadata", f"metadata holds a number that JSON has no word for: {error}"
         ) from error

@@ -6,10 +6,11 @@ failure is the answer's end.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from lair.metrics.v1.usage_pb2 import STATUS_CLIENT_CANCELLED, STATUS_OK
+from lair.metrics.v1.usage_pb2 import STATUS_CLIENT_CANCELLED, STATUS_INTERNAL_ERROR, STATUS_OK
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
 from router_svc.catalog import Catalog
 from router_svc.model import Candidate, UpstreamError
@@ -104,8 +105,10 @@ class _Attempt:
         self._catalog.end(name)
         if error is None:
             self._trace.end_attempt(STATUS_OK, http_status=200)
-        else:
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._trace.end_attempt(STATUS_CLIENT_CANCELLED)
+        else:
+            self._trace.end_attempt(STATUS_INTERNAL_ERROR, error=repr(error))
 
 
 def _exhausted(

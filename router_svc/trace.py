@@ -81,6 +81,7 @@ class Trace:
         self._finish_reason = ""
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._refusal: list[str] = []
         self._calls: dict[int, ToolCall] = {}
 
     # -- notes -----------------------------------------------------------------
@@ -126,6 +127,7 @@ class Trace:
         first = completion.choices[0]
         self._text.append(first.message.text)
         self._reasoning.append(first.message.reasoning)
+        self._refusal.append(first.message.refusal)
         self._calls = dict(enumerate(first.message.tool_calls))
         self._finish_reason = first.finish_reason
         if completion.HasField("usage"):
@@ -219,6 +221,8 @@ class Trace:
             self._text.append(delta.text)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
+        if delta.refusal:
+            self._refusal.append(delta.refusal)
         for piece in delta.tool_calls:
             call = self._calls.get(piece.index)
             if call is None:
@@ -229,10 +233,16 @@ class Trace:
 
     def _reply(self) -> Message | None:
         text, reasoning = "".join(self._text), "".join(self._reasoning)
-        if not (text or reasoning or self._calls):
+        refusal = "".join(self._refusal)
+        if not (text or reasoning or refusal or self._calls):
             return None
         calls = [self._calls[number] for number in sorted(self._calls)]
-        reply = Message(role="assistant", reasoning=reasoning or None, tool_calls=calls)
+        reply = Message(
+            role="assistant",
+            reasoning=reasoning or None,
+            refusal=refusal or None,
+            tool_calls=calls,
+        )
         if text or not calls:
             reply.text = text
         return reply

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from svckit.errors import ServiceError
+from svckit.folders import make_private_folder
 from svckit.logging import get_logger
 from svckit.telemetry import OUTBOX_DELIVERED, OUTBOX_DROPPED, OUTBOX_PENDING
 
@@ -34,6 +35,8 @@ _HEAD = struct.Struct("<II")
 SEGMENT_BYTES = 4 * 1024 * 1024
 _CURSOR = "{:010} {:010}"  # of fixed width, so that it is overwritten in one piece
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_RECOVERED = "\0"  # the key of records that an earlier process left behind
+_REFUSALS = ("INVALID_FIELD", "INVALID_BODY", "BODY_TOO_LARGE")
 
 
 class OutboxError(Exception):
@@ -44,8 +47,9 @@ class Outbox:
     """A journal of records and the task that delivers them; run `drain()` in a task group.
 
     `deliver` gets up to `batch_size` records in order. It returns once the
-    receiver has them and raises `ServiceError`: with an `INVALID_…` reason where
-    the receiver will never take the batch, with another where it may later.
+    receiver has them and raises `ServiceError`: with an `INVALID_…` reason or
+    `BODY_TOO_LARGE` where the receiver will never take the batch, with another
+    where it may later.
     A batch that is not full goes out `linger_seconds` after its first record, at
     once where somebody waits. Beyond `limit_bytes` the oldest segment is dropped,
     counted and logged.
@@ -66,6 +70,7 @@ class Outbox:
         self._deliver = deliver
         self._batch_size = batch_size
         self._limit = limit_bytes
+        self._segment_bytes = min(SEGMENT_BYTES, limit_bytes // 4)
         self._linger = linger_seconds
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -73,13 +78,14 @@ class Outbox:
         self._keys: deque[str] = deque()  # of the pending records, in order
         self._by_key: Counter[str] = Counter()
         self._pending_gauge = OUTBOX_PENDING.labels(name)
+        self._suspects = 0  # records of a refused batch that go one by one
         self.dropped_count = 0
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.mkdir(exist_ok=True, mode=0o700)
+            make_private_folder(folder)
             self._segment, self._read_segment, self._offset = self._recover()
-            self._file = self._open_segment()
+            self._file, self._written = self._open_segment(self._segment), 0
             self._cursor = os.open(folder / "cursor", os.O_WRONLY | os.O_CREAT, 0o600)
+            self._save_cursor()
         except OSError as error:
             raise OutboxError(
                 f"cannot write {folder}: {error.strerror}; choose another data_dir in lair.toml"
@@ -93,14 +99,7 @@ class Outbox:
         A record that the disk does not take is counted as dropped and logged: the
         answer it is about has been given all the same.
         """
-        framed = _HEAD.pack(len(record), zlib.crc32(record)) + record
-        try:
-            written = os.write(self._file, framed)
-        except OSError as error:
-            log.error("cannot write the journal", outbox=self._name, error=error.strerror)  # noqa: TRY400
-            written = 0
-        self._written += written
-        if written == len(framed):
+        if self._write(_HEAD.pack(len(record), _checksum(record)) + record):
             self._keys.append(key)
             self._by_key[key] += 1
             self._pending_gauge.set(len(self._keys))
@@ -109,7 +108,7 @@ class Outbox:
                 self._hurry.set()
         else:
             self._count_dropped(1)
-        if self._written >= SEGMENT_BYTES or 0 < written < len(framed):
+        if self._written >= self._segment_bytes:
             self._roll()
 
     def pending_count(self) -> int:
@@ -117,14 +116,22 @@ class Outbox:
         return len(self._keys)
 
     async def wait_delivered(self, key: str, timeout_seconds: float) -> bool:
-        """Wait until no record of `key` is pending; tell whether that came true."""
-        if not self._by_key.get(key):
+        """Wait until no record of `key` is pending; tell whether that came true.
+
+        Nobody knows the keys of records that an earlier process left behind, so
+        they count as everybody's.
+        """
+
+        def is_delivered() -> bool:
+            return not self._by_key.get(key) and not self._by_key.get(_RECOVERED)
+
+        if is_delivered():
             return True
         self._hurry.set()
         async with self._settled:
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    await self._settled.wait_for(lambda: not self._by_key.get(key))
+                    await self._settled.wait_for(is_delivered)
             except TimeoutError:
                 return False
         return True
@@ -170,34 +177,38 @@ class Outbox:
             self._wake.clear()
             self._hurry.clear()
             await self._wake.wait()
-        if len(self._keys) < self._batch_size and not self._hurry.is_set():
+        if len(self._keys) < self._batch_size and not (self._hurry.is_set() or self._suspects):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._linger):
                     await self._hurry.wait()
 
     async def _deliver_next(self) -> None:
-        records, segment, offset = self._read_batch()
-        if records:
-            await self._deliver_or_refuse(records)
+        records, segment, offset = self._read_batch(1 if self._suspects else self._batch_size)
+        if records and not await self._is_settled(records):
+            self._suspects = len(records)
+            return
+        if not records and self._keys:
+            self._give_up_unreadable()
+        self._suspects = max(0, self._suspects - len(records))
         if (segment, offset) > (self._read_segment, self._offset):  # else dropped meanwhile
             self._advance(segment, offset, len(records))
         async with self._settled:
             self._settled.notify_all()
 
-    async def _deliver_or_refuse(self, records: list[bytes]) -> None:
+    async def _is_settled(self, records: list[bytes]) -> bool:
+        """Deliver; say no where the batch is refused and must be sent one by one."""
         try:
             await self._deliver(records)
         except ServiceError as error:
-            if not error.reason.startswith("INVALID_"):
+            if error.reason not in _REFUSALS:
                 raise
-            if len(records) > 1:  # find the one at fault
-                for record in records:
-                    await self._deliver_or_refuse([record])
-                return
+            if len(records) > 1:
+                return False
             log.error("refused for good", outbox=self._name, error=error.message)  # noqa: TRY400
             self._count_dropped(1)
         else:
             OUTBOX_DELIVERED.labels(self._name).inc(len(records))
+        return True
 
     # -- the journal -----------------------------------------------------------
 
@@ -207,32 +218,65 @@ class Outbox:
     def _recover(self) -> tuple[int, int, int]:
         """Find where to write and where to read on; count what is pending."""
         segments = sorted(int(path.stem) for path in self._folder.glob("*.log"))
-        cursor = self._folder / "cursor"
-        reading, offset = segments[0] if segments else 1, 0
-        if cursor.exists() and (saved := cursor.read_text().split()) and int(saved[0]) >= reading:
-            reading, offset = int(saved[0]), int(saved[1])
+        if not segments:
+            return 1, 1, 0
+        reading, offset = self._saved_cursor()
+        if reading not in segments:
+            reading, offset = segments[0], 0
         for segment in segments:
-            if segment >= reading:
-                start = offset if segment == reading else 0
-                count = len(_parse(self._path(segment), start)[0])
-                self._keys.extend([""] * count)
-                self._by_key[""] += count
+            if segment < reading:  # a crash came between cursor and removal
+                self._path(segment).unlink()
+                continue
+            count = len(_parse(self._path(segment), offset if segment == reading else 0)[0])
+            self._keys.extend([_RECOVERED] * count)
+            self._by_key[_RECOVERED] += count
+        self._pending_gauge.set(len(self._keys))
         # Never append behind a record that a crash cut short: begin a new segment.
-        return (segments[-1] + 1 if segments else reading), reading, offset
+        return segments[-1] + 1, reading, offset
 
-    def _open_segment(self) -> int:
-        self._written = 0
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        return os.open(self._path(self._segment), flags, 0o600)
+    def _saved_cursor(self) -> tuple[int, int]:
+        """Read the cursor; one that is missing or damaged only costs repeated deliveries."""
+        try:
+            segment, offset = (self._folder / "cursor").read_bytes().split()
+            return int(segment), int(offset)
+        except (FileNotFoundError, ValueError):
+            return 0, 0
+
+    def _save_cursor(self) -> None:
+        os.pwrite(self._cursor, _CURSOR.format(self._read_segment, self._offset).encode(), 0)
+
+    def _open_segment(self, segment: int) -> int:
+        return os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _write(self, framed: bytes) -> bool:
+        try:
+            written = os.write(self._file, framed)
+            if written == len(framed):
+                self._written += written
+                return True
+            os.ftruncate(self._file, self._written)  # the next record begins where this one did
+            reason = "the disk is full"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        log.error("cannot write the journal", outbox=self._name, error=reason)
+        return False
 
     def _roll(self) -> None:
+        try:
+            file = self._open_segment(self._segment + 1)
+        except OSError as error:  # go on in the old one
+            log.error("cannot write the journal", outbox=self._name, error=error.strerror)  # noqa: TRY400
+            return
         os.close(self._file)
+        self._file, self._written = file, 0
         self._segment += 1
-        self._file = self._open_segment()
         self._drop_beyond_limit()
 
+    def _bytes_on_disk(self) -> int:
+        return sum(path.stat().st_size for path in self._folder.glob("*.log"))
+
     def _drop_beyond_limit(self) -> None:
-        while (self._segment - self._read_segment) * SEGMENT_BYTES > self._limit:
+        while self._read_segment < self._segment and self._bytes_on_disk() > self._limit:
             lost = len(_parse(self._path(self._read_segment), self._offset)[0])
             log.error("journal full, oldest records dropped", outbox=self._name, count=lost)
             self._count_dropped(lost)
@@ -242,12 +286,20 @@ class Outbox:
         self.dropped_count += count
         OUTBOX_DROPPED.labels(self._name).inc(count)
 
-    def _read_batch(self) -> tuple[list[bytes], int, int]:
-        """Return the next records and the place behind them."""
+    def _give_up_unreadable(self) -> None:
+        """Count what is pending and cannot be read as dropped; go on behind it."""
+        lost = len(self._keys)
+        log.error("journal damaged, records lost", outbox=self._name, count=lost)
+        self._count_dropped(lost)
+        self._roll()
+        self._advance(self._segment, 0, lost)
+
+    def _read_batch(self, most: int) -> tuple[list[bytes], int, int]:
+        """Return the next records, at most `most`, and the place behind them."""
         segment, offset = self._read_segment, self._offset
         while True:
             path = self._path(segment)
-            records, end = _parse(path, offset, self._batch_size)
+            records, end = _parse(path, offset, most)
             if records or segment >= self._segment:
                 return records, segment, end
             if path.exists() and (left := path.stat().st_size - end):
@@ -257,7 +309,7 @@ class Outbox:
     def _advance(self, segment: int, offset: int, count: int) -> None:
         passed = range(self._read_segment, segment)
         self._read_segment, self._offset = segment, offset
-        os.pwrite(self._cursor, _CURSOR.format(segment, offset).encode(), 0)
+        self._save_cursor()
         for old in passed:
             self._path(old).unlink(missing_ok=True)
         for _ in range(min(count, len(self._keys))):
@@ -266,6 +318,10 @@ class Outbox:
             if not self._by_key[key]:
                 del self._by_key[key]
         self._pending_gauge.set(len(self._keys))
+
+
+def _checksum(record: bytes) -> int:
+    return zlib.crc32(record, 1)  # not from 0, or a run of zeros would be empty records
 
 
 def _parse(path: Path, offset: int, most: int | None = None) -> tuple[list[bytes], int]:
@@ -281,7 +337,7 @@ def _parse(path: Path, offset: int, most: int | None = None) -> tuple[list[bytes
                 break
             length, checksum = _HEAD.unpack(head)
             record = file.read(length)
-            if len(record) < length or zlib.crc32(record) != checksum:
+            if len(record) < length or _checksum(record) != checksum:
                 break
             records.append(record)
             offset += _HEAD.size + length

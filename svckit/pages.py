@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 
 from svckit.errors import invalid_field
 
@@ -17,8 +17,7 @@ def page_size(asked: int, *, default: int, maximum: int) -> int:
 
 def encode_token(*position: int | str) -> str:
     """Name the place where the next page begins."""
-    text = "\x1f".join(f"{type(part).__name__[0]}{part}" for part in position)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
 def decode_token(token: str, parts: int) -> tuple[int | str, ...] | None:
@@ -26,15 +25,14 @@ def decode_token(token: str, parts: int) -> tuple[int | str, ...] | None:
     if not token:
         return None
     try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-        position = tuple(
-            int(part[1:]) if part[0] == "i" else part[1:] for part in text.split("\x1f")
-        )
-    except (binascii.Error, ValueError, IndexError) as error:
+        position = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except ValueError as error:
         raise _foreign_token() from error
-    if len(position) != parts:
+    if not isinstance(position, list) or len(position) != parts:
         raise _foreign_token()
-    return position
+    if not all(type(part) in (int, str) for part in position):
+        raise _foreign_token()
+    return tuple(position)
 
 
 def _foreign_token() -> Exception:

@@ -14,9 +14,11 @@ from contextlib import asynccontextmanager
 from importlib.abc import Traversable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiosqlite
 
+from svckit.folders import make_private_folder
 from svckit.times import now_us
 
 _WRITER_PRAGMAS = """
@@ -28,6 +30,7 @@ pragma busy_timeout = 5000;
 pragma secure_delete = on;
 pragma temp_store = memory;
 """
+_READER_PRAGMAS = "pragma query_only = on; pragma busy_timeout = 5000;"
 
 
 class StorageError(Exception):
@@ -56,12 +59,12 @@ class Database:
             try:
                 await self._writer.execute("begin immediate")
                 yield self._writer
+                await asyncio.shield(self._writer.execute("commit"))
             except BaseException:
-                # Also on cancellation, even of `begin`, which its thread still runs: the
-                # next writer must find no transaction open.
+                # Also on cancellation, even of `begin`, which its thread still runs, and
+                # on a commit that fails: the next writer must find no transaction open.
                 await asyncio.shield(self._writer.rollback())
                 raise
-            await asyncio.shield(self._writer.execute("commit"))
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[aiosqlite.Connection]:
@@ -98,7 +101,7 @@ class Database:
 def _prepare(path: Path) -> None:
     """Make the file and its folder, for this user only."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.close(descriptor)
         path.chmod(0o600)
@@ -112,7 +115,11 @@ def _prepare(path: Path) -> None:
 async def _connect(uri: str, pragmas: str) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(uri, uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
-    await connection.executescript(pragmas)
+    try:
+        await connection.executescript(pragmas)
+    except BaseException:
+        await connection.close()  # its thread would keep the process from ending
+        raise
     return connection
 
 
@@ -161,20 +168,26 @@ async def open_database(
     `migrations` is a folder of `NNNN_name.sql` files. Raises `StorageError`.
     """
     _prepare(path)
-    uri = f"file:{str(path).replace('?', '%3f').replace('#', '%23')}"
-    opened: list[aiosqlite.Connection] = []
     try:
-        opened.append(await _connect(uri, _WRITER_PRAGMAS))
-        await _migrate(Database(opened[0], []), migrations.iterdir())
-        for _ in range(readers):
-            pragmas = "pragma query_only = on; pragma busy_timeout = 5000;"
-            opened.append(await _connect(f"{uri}?mode=ro", pragmas))
+        database = await _open(path, migrations, readers)
     except (sqlite3.Error, StorageError) as error:
-        for connection in opened:
-            await connection.close()
         raise StorageError(f"{path}: {error}") from error
-    database = Database(opened[0], opened[1:])
     try:
         yield database
     finally:
         await database.close()
+
+
+async def _open(path: Path, migrations: Traversable, readers: int) -> Database:
+    uri = f"file:{quote(str(path))}"
+    opened: list[aiosqlite.Connection] = []
+    try:
+        opened.append(await _connect(uri, _WRITER_PRAGMAS))
+        await _migrate(Database(opened[0], []), migrations.iterdir())
+        while len(opened) <= readers:
+            opened.append(await _connect(f"{uri}?mode=ro", _READER_PRAGMAS))
+    except BaseException:
+        for connection in opened:
+            await connection.close()
+        raise
+    return Database(opened[0], opened[1:])

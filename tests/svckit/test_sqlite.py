@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -118,12 +119,13 @@ async def test_what_a_failed_transaction_wrote_is_gone(path: Path, migrations: P
 
 async def test_a_commit_that_fails_leaves_no_transaction_open(path: Path, migrations: Path) -> None:
     (migrations / "0002_late.sql").write_text(
-        "create table late (id integer references late deferrable initially deferred);\n"
+        "create table late (id integer primary key,"
+        " other integer references late deferrable initially deferred);\n"
     )
     async with open_database(path, migrations) as database:
         with pytest.raises(sqlite3.IntegrityError):
             async with database.transaction() as tx:
-                await tx.execute("insert into late values (99)")
+                await tx.execute("insert into late values (1, 99)")
         await write(database, "kept")
         assert await notes(database) == ["kept"]
 
@@ -259,10 +261,13 @@ async def test_a_file_that_is_no_database_is_told_and_nothing_is_left_open(
 ) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a letter to my aunt" * 100)
+    before = threading.active_count()
     with pytest.raises(StorageError, match="not a database"):
         async with open_database(path, migrations):
             pytest.fail("opened")
     assert path.read_bytes().startswith(b"a letter")
+    # Each connection has a thread, and one that is left would keep the process alive.
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("name", ["a b.db", "what?.db", "no#1.db", "100%41.db", "ü.db"])

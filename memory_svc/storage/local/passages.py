@@ -225,4 +225,4 @@ def _parameters(owner: int, where: SearchFilter) -> dict[str, Any]:
 
 def _quoted(word: str) -> str:
     """Make `word` a plain term of FTS5, whatever is in it."""
-    return '"' + word.replace('"', '""') + '"'
+    return '"' + word.replace('"', '""').replace("\x00", " ") + '"'  # NUL ends an expression
