@@ -1,12 +1,16 @@
-"""The yardstick: the least a gateway on aiohttp and grpc.aio can do.
+"""The yardsticks: the least a gateway of lair's shape on aiohttp and grpc.aio can do.
 
-An HTTP front, a relay, an HTTP client to the model server; only bytes pass. No
-JSON, no journal, no logs, no checks: what lair takes longer than this is the
-price of what lair does. With `--hop` the relay is a process of its own, reached
-over grpc.aio on loopback TCP (a generic service whose messages are plain bytes);
-without, the front calls it directly.
+An HTTP front that turns JSON into the typed contract, a relay that turns the
+contract into JSON for the model server and its reply back, and the front's way
+back to JSON. Nothing else: no checks, no history, no choice of a backend, no
+journal, no records, no logs. With `--hop` the relay is a process of its own,
+reached over grpc.aio on loopback TCP; without, the front calls it directly. What
+lair takes longer than this is the price of what lair does.
 
-Bytes of a stream that are already waiting travel in one message: a message for
+With `--bytes` not even the contract is left: bytes pass unread. That is the floor
+under any proxy on aiohttp, and no yardstick: it could neither route nor count.
+
+Chunks of a stream that are already waiting travel in one message: a message for
 each SSE line would cap a stream at a fraction of the rate.
 """
 
@@ -16,114 +20,220 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 import grpc
+import msgspec
 import uvloop
 from aiohttp import web
 
 from bench.processes import free_ports
+from lair.common.v1.chat_pb2 import Message, Usage
+from lair.router.v1 import router_service_pb2 as pb
+from lair.router.v1.chat_pb2 import (
+    ChatCall,
+    ChatCompletion,
+    ChatEvent,
+    Choice,
+    Completed,
+    Delta,
+    Finish,
+    Started,
+)
+from lair.router.v1.router_service_pb2_grpc import (
+    RouterServiceServicer,
+    RouterServiceStub,
+    add_RouterServiceServicer_to_server,
+)
 
-SERVICE = "bare.Relay"
 _JSON = {"Content-Type": "application/json"}
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.decode
 
 
-class Relay(Protocol):
-    """Asks the model server; the bodies of request and reply are passed as they are."""
+class Relay(RouterServiceServicer):
+    """Asks the model server."""
 
-    def whole(self, body: bytes, /) -> Awaitable[bytes]:
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def Chat(self, request: pb.ChatRequest, context: Any = None) -> pb.ChatResponse:  # noqa: ARG002, N802
         """Return the whole reply."""
-        ...
+        body = _request_json(request.call, stream=False)
+        async with self._session.post(self._url, data=body, headers=_JSON) as reply:
+            return pb.ChatResponse(completion=_completion(_decode(await reply.read())))
 
-    def stream(self, body: bytes, /) -> AsyncIterable[bytes]:
-        """Yield the reply in the pieces it arrives in."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """Asks the model server over HTTP."""
-
-    session: aiohttp.ClientSession
-    url: str
-
-    async def whole(self, body: bytes) -> bytes:
-        """Return the body of the reply."""
-        async with self.session.post(self.url, data=body, headers=_JSON) as reply:
-            return await reply.read()
-
-    async def stream(self, body: bytes) -> AsyncIterator[bytes]:
-        """Yield, each time, all bytes that have come since."""
-        async with self.session.post(self.url, data=body, headers=_JSON) as reply:
+    async def ChatStream(  # noqa: N802
+        self,
+        request: pb.ChatStreamRequest,
+        context: Any = None,  # noqa: ARG002
+    ) -> AsyncIterator[pb.ChatStreamResponse]:
+        """Yield, each time, all chunks that have come since."""
+        rest = b""
+        started = False
+        body = _request_json(request.call, stream=True)
+        async with self._session.post(self._url, data=body, headers=_JSON) as reply:
             async for waiting in reply.content.iter_any():
-                yield waiting
+                *lines, rest = (rest + waiting).split(b"\n")
+                chunks = [_decode(line[6:]) for line in lines if line.startswith(b"data: {")]
+                events = [] if started or not chunks else [_started(chunks[0])]
+                started = started or bool(chunks)
+                events += [event for chunk in chunks for event in _events(chunk)]
+                if events:
+                    yield pb.ChatStreamResponse(events=events)
 
 
-class Hop:
-    """Asks a relay in another process over gRPC."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.whole: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            f"/{SERVICE}/Whole"
-        )
-        self.stream: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(
-            f"/{SERVICE}/Stream"
-        )
+def _request_json(call: ChatCall, *, stream: bool) -> bytes:
+    messages = [{"role": message.role, "content": message.text} for message in call.messages]
+    body: dict[str, Any] = {"model": call.model, "messages": messages, "stream": stream}
+    if call.HasField("max_tokens"):
+        body["max_tokens"] = call.max_tokens
+    if stream:
+        body["stream_options"] = {"include_usage": True}
+    return _encode(body)
 
 
-def front(relay: Relay) -> web.Application:
-    """Build the HTTP side."""
+def _completion(body: dict[str, Any]) -> ChatCompletion:
+    choice, usage = body["choices"][0], body["usage"]
+    message = Message(role="assistant", text=choice["message"]["content"])
+    return ChatCompletion(
+        id=body["id"],
+        created=body["created"],
+        model=body["model"],
+        choices=[Choice(index=0, message=message, finish_reason=choice["finish_reason"])],
+        usage=_usage(usage),
+    )
+
+
+def _usage(body: dict[str, Any]) -> Usage:
+    return Usage(
+        prompt_tokens=body["prompt_tokens"],
+        completion_tokens=body["completion_tokens"],
+        total_tokens=body["total_tokens"],
+    )
+
+
+def _started(chunk: dict[str, Any]) -> ChatEvent:
+    started = Started(id=chunk["id"], created=chunk["created"], model=chunk["model"])
+    return ChatEvent(started=started)
+
+
+def _events(chunk: dict[str, Any]) -> Iterable[ChatEvent]:
+    for choice in chunk["choices"]:
+        if text := choice["delta"].get("content"):
+            yield ChatEvent(delta=Delta(index=choice["index"], text=text))
+        if reason := choice["finish_reason"]:
+            yield ChatEvent(finish=Finish(index=choice["index"], reason=reason))
+    if chunk.get("usage"):
+        yield ChatEvent(completed=Completed(usage=_usage(chunk["usage"])))
+
+
+def front(relay: Any) -> web.Application:
+    """Build the HTTP side; `relay` is a `Relay` or a stub of one."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        # Looking for the flag is cheaper than parsing, and this must be cheap.
-        if b'"stream":true' not in body:
-            return web.Response(body=await relay.whole(body), content_type="application/json")
+        body = _decode(await request.read())
+        messages = [Message(role=m["role"], text=m["content"]) for m in body["messages"]]
+        call = ChatCall(model=body["model"], messages=messages, max_tokens=body.get("max_tokens"))
+        if not body.get("stream"):
+            answer = await relay.Chat(pb.ChatRequest(call=call))
+            reply = _completion_json(answer.completion)
+            return web.Response(body=reply, content_type="application/json")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for waiting in relay.stream(body):
-            await response.write(waiting)
+        head: dict[str, Any] = {}
+        async for message in relay.ChatStream(pb.ChatStreamRequest(call=call)):
+            await response.write(b"".join(_event_json(event, head) for event in message.events))
+        await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
 
+    return _app(chat)
+
+
+def _completion_json(answer: ChatCompletion) -> bytes:
+    choice, usage = answer.choices[0], answer.usage
+    message = {"role": "assistant", "content": choice.message.text}
+    return _encode(
+        {
+            "id": answer.id,
+            "object": "chat.completion",
+            "created": answer.created,
+            "model": answer.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": choice.finish_reason}],
+            "usage": {
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "total_tokens": usage.total_tokens,
+            },
+        }
+    )
+
+
+def _event_json(event: ChatEvent, head: dict[str, Any]) -> bytes:
+    kind = event.WhichOneof("event")
+    if kind == "started":
+        started = event.started
+        head.update(
+            id=started.id,
+            object="chat.completion.chunk",
+            created=started.created,
+            model=started.model,
+        )
+        return b""
+    choices: list[dict[str, Any]] = []
+    if kind == "delta":
+        delta = {"content": event.delta.text}
+        choices.append({"index": event.delta.index, "delta": delta, "finish_reason": None})
+    elif kind == "finish":
+        reason = event.finish.reason
+        choices.append({"index": event.finish.index, "delta": {}, "finish_reason": reason})
+    else:
+        return b""
+    return b"data: " + _encode({**head, "choices": choices}) + b"\n\n"
+
+
+def bytes_front(session: aiohttp.ClientSession, url: str) -> web.Application:
+    """Build the floor: what comes in goes out."""
+
+    async def chat(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        async with session.post(url, data=body, headers=_JSON) as reply:
+            # Looking for the flag is cheaper than parsing, and this must be cheap.
+            if b'"stream":true' not in body:
+                return web.Response(body=await reply.read(), content_type="application/json")
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            async for waiting in reply.content.iter_any():
+                await response.write(waiting)
+        await response.write_eof()
+        return response
+
+    return _app(chat)
+
+
+def _app(chat: Any) -> web.Application:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", chat)
     return app
 
 
-def back(relay: Relay) -> grpc.GenericRpcHandler:
-    """Build the gRPC side."""
-
-    async def whole(body: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        return await relay.whole(body)
-
-    async def stream(
-        body: bytes, _: grpc.aio.ServicerContext[bytes, bytes]
-    ) -> AsyncIterator[bytes]:
-        async for waiting in relay.stream(body):
-            yield waiting
-
-    handlers: dict[str, Any] = {
-        "Whole": grpc.unary_unary_rpc_method_handler(whole),
-        "Stream": grpc.unary_stream_rpc_method_handler(stream),
-    }
-    return grpc.method_handlers_generic_handler(SERVICE, handlers)
-
-
-async def serve_http(port: int, upstream: str, *, hop: bool) -> None:
-    """Serve the front until SIGTERM; the relay is here, or in a child process."""
+async def serve_http(port: int, upstream: str, kind: str) -> None:
+    """Serve a front until SIGTERM; the relay is here, or in a child process."""
     async with AsyncExitStack() as stack:
-        if hop:
+        if kind == "hop":
             address = await stack.enter_async_context(_back_process(upstream))
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-            relay: Relay = Hop(channel)
+            app = front(RouterServiceStub(channel))
         else:
-            relay = await stack.enter_async_context(_upstream(upstream))
-        runner = web.AppRunner(front(relay), access_log=None)
+            session = await stack.enter_async_context(_session())
+            url = f"{upstream}/chat/completions"
+            app = bytes_front(session, url) if kind == "bytes" else front(_relay(session, url))
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -132,12 +242,22 @@ async def serve_http(port: int, upstream: str, *, hop: bool) -> None:
 
 async def serve_grpc(port: int, upstream: str) -> None:
     """Serve the relay over gRPC until SIGTERM."""
-    async with _upstream(upstream) as relay:
-        server = grpc.aio.server(handlers=[back(relay)])
+    async with _session() as session:
+        server = grpc.aio.server()
+        relay = _relay(session, f"{upstream}/chat/completions")
+        add_RouterServiceServicer_to_server(relay, server)
         server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
         await _terminated()
         await server.stop(grace=None)
+
+
+def _relay(session: aiohttp.ClientSession, url: str) -> Relay:
+    return Relay(session, url)  # type: ignore[abstract]  # a chat is all it can do
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
 
 async def _terminated() -> None:
@@ -145,13 +265,6 @@ async def _terminated() -> None:
     event = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, event.set)
     await event.wait()
-
-
-@asynccontextmanager
-async def _upstream(url: str) -> AsyncIterator[Upstream]:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        yield Upstream(session, f"{url}/chat/completions")
 
 
 @asynccontextmanager
@@ -170,17 +283,19 @@ async def _back_process(upstream: str) -> AsyncIterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve the bare prototype on loopback.")
+    parser = argparse.ArgumentParser(description="Serve a bare prototype on loopback.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", required=True, help="base URL of the model server")
     kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--bytes", action="store_true", help="pass bytes unread")
     kind.add_argument("--hop", action="store_true", help="relay in a process of its own")
     kind.add_argument("--back", action="store_true", help="be that process")
     args = parser.parse_args()
     if args.back:
         uvloop.run(serve_grpc(args.port, args.upstream))
     else:
-        uvloop.run(serve_http(args.port, args.upstream, hop=args.hop))
+        chosen = "hop" if args.hop else "bytes" if args.bytes else "direct"
+        uvloop.run(serve_http(args.port, args.upstream, chosen))
 
 
 if __name__ == "__main__":

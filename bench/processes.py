@@ -72,6 +72,7 @@ def _quiet_lair_environment(folder: Path, stub: str) -> Mapping[str, str]:
 
 
 SYSTEMS = (
+    System("bytes", "bytes passed unread, one process", _bare("--bytes")),
     System("bare", "bare prototype, one process", _bare()),
     System("bare_hop", "bare prototype with the hop", _bare("--hop")),
     System("lair", "`lair up`", _lair(), _quiet_lair_environment),
