@@ -73,7 +73,8 @@ class Outbox:
         self._segment_bytes = min(SEGMENT_BYTES, limit_bytes // 4)
         self._linger = linger_seconds
         self._wake = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._hurry = asyncio.Event()  # a batch is full, or somebody waits
+        self._hurried = 0  # how many wait
         self._settled = asyncio.Condition()
         self._keys: deque[str] = deque()  # of the pending records, in order
         self._by_key: Counter[str] = Counter()
@@ -125,16 +126,7 @@ class Outbox:
         def is_delivered() -> bool:
             return not self._by_key.get(key) and not self._by_key.get(_RECOVERED)
 
-        if is_delivered():
-            return True
-        self._hurry.set()
-        async with self._settled:
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    await self._settled.wait_for(is_delivered)
-            except TimeoutError:
-                return False
-        return True
+        return is_delivered() or await self._come_true(is_delivered, timeout_seconds)
 
     # -- delivering ------------------------------------------------------------
 
@@ -157,13 +149,19 @@ class Outbox:
 
     async def flush(self, timeout_seconds: float) -> bool:
         """Wait until nothing is pending; tell whether that came true."""
+        return await self._come_true(lambda: not self._keys, timeout_seconds)
+
+    async def _come_true(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
+        """Deliver without lingering until `condition` holds; tell whether it came to hold."""
+        self._hurried += 1
         self._hurry.set()
-        async with self._settled:
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    await self._settled.wait_for(lambda: not self._keys)
-            except TimeoutError:
-                return False
+        try:
+            async with asyncio.timeout(timeout_seconds), self._settled:
+                await self._settled.wait_for(condition)
+        except TimeoutError:
+            return False
+        finally:
+            self._hurried -= 1
         return True
 
     def close(self) -> None:
@@ -175,9 +173,9 @@ class Outbox:
         """Wait for a record, then for a full batch, the time limit or somebody in a hurry."""
         if not self._keys:
             self._wake.clear()
-            self._hurry.clear()
             await self._wake.wait()
-        if len(self._keys) < self._batch_size and not (self._hurry.is_set() or self._suspects):
+        self._hurry.clear()
+        if len(self._keys) < self._batch_size and not (self._hurried or self._suspects):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._linger):
                     await self._hurry.wait()

@@ -26,7 +26,7 @@ def decode_token(token: str, parts: int) -> tuple[int | str, ...] | None:
         return None
     try:
         position = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _foreign_token() from error
     if not isinstance(position, list) or len(position) != parts:
         raise _foreign_token()

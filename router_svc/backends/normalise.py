@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from lair.common.v1.chat_pb2 import Usage
-from lair.router.v1.chat_pb2 import ChatEvent, Completed, Delta, Finish, Started, ToolCallDelta
+from lair.router.v1.chat_pb2 import ChatEvent, Completed, Finish, Started, ToolCallDelta
 from router_svc.backends.reply_json import (
     SHAPE_ERRORS,
     answer_id,
@@ -114,7 +114,7 @@ class StreamNormaliser:
         index = int(choice.get("index") or 0)
         self._seen.add(index)
         body = choice.get("delta") or {}
-        delta = self._delta(index, body, choice.get("logprobs"))
+        event = self._delta(index, body, choice.get("logprobs"))
         choice_extra = extra_json(choice, _CHOICE_KEYS)
         reason = choice.get("finish_reason")
         if reason:
@@ -128,36 +128,43 @@ class StreamNormaliser:
                     chunk_extra_json=extra,
                 ),
             )
-        if delta is None:
+        if event is None:
             return
         if not reason:
             if choice_extra:
-                delta.choice_extra_json = choice_extra
+                event.delta.choice_extra_json = choice_extra
             if extra:
-                delta.chunk_extra_json = extra
-        events.append(ChatEvent(delta=delta))
+                event.delta.chunk_extra_json = extra
+        events.append(event)
 
-    def _delta(self, index: int, body: Mapping[str, Any], logprobs: object) -> Delta | None:
-        """Build the delta; None where it says nothing."""
-        text = body.get("content")
+    def _delta(self, index: int, body: Mapping[str, Any], logprobs: object) -> ChatEvent | None:
+        """Build the event; None where it says nothing.
+
+        Only what is there is set, and in place: this runs for every token.
+        """
+        text, refusal = body.get("content"), body.get("refusal")
         reasoning = body.get("reasoning_content") or body.get("reasoning")
-        refusal = body.get("refusal")
-        calls = body.get("tool_calls")
-        delta = Delta(
-            index=index,
-            text=text if isinstance(text, str) else "",
-            reasoning=reasoning if isinstance(reasoning, str) else "",
-            refusal=refusal if isinstance(refusal, str) else "",
-        )
-        if calls:
-            tool_calls = self._calls.setdefault(index, _ToolCalls())
-            delta.tool_calls.extend(tool_calls.feed(calls))
+        calls, extra = body.get("tool_calls"), extra_json(body, _DELTA_KEYS)
+        if not (text or reasoning or refusal or calls or extra or logprobs is not None):
+            return None
+        event = ChatEvent()
+        delta = event.delta
+        delta.index = index
+        if text and isinstance(text, str):
+            delta.text = text
+        if reasoning and isinstance(reasoning, str):
+            delta.reasoning = reasoning
+        if refusal and isinstance(refusal, str):
+            delta.refusal = refusal
         if logprobs is not None:
             delta.logprobs_json = encode(logprobs)
-        if extra := extra_json(body, _DELTA_KEYS):
+        if extra:
             delta.extra_json = extra
-        says = text or reasoning or refusal or delta.tool_calls or logprobs is not None or extra
-        return delta if says else None
+        if calls:
+            delta.tool_calls.extend(self._calls.setdefault(index, _ToolCalls()).feed(calls))
+            if not (delta.tool_calls or text or reasoning or refusal or extra):
+                return None
+        return event
 
 
 class _ToolCalls:

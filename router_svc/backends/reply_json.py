@@ -39,8 +39,9 @@ _CONTEXT = re.compile(
 
 def extra_json(body: Mapping[str, Any], known: frozenset[str]) -> bytes:
     """Return the fields that are not `known` as JSON; empty if there is none."""
-    extra = {name: value for name, value in body.items() if name not in known}
-    return encode(extra) if extra else b""
+    if body.keys() <= known:  # the hot path of streams
+        return b""
+    return encode({name: value for name, value in body.items() if name not in known})
 
 
 def parse_completion(payload: bytes, model: str) -> ChatCompletion:

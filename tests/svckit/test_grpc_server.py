@@ -33,9 +33,7 @@ class Streaming(router_service_pb2_grpc.RouterServiceServicer):
         self.go_on = asyncio.Event()
         self.ended = asyncio.Event()
 
-    async def ChatStream(
-        self, _: ChatStreamRequest, __: Any
-    ) -> AsyncIterator[ChatStreamResponse]:
+    async def ChatStream(self, _: ChatStreamRequest, __: Any) -> AsyncIterator[ChatStreamResponse]:
         try:
             yield ChatStreamResponse()
             self.began.set()
@@ -193,7 +191,5 @@ async def test_a_channel_finds_a_server_that_was_restarted() -> None:
         await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     async with serving(router(Streaming()), f"127.0.0.1:{port}"), channel:
-        answer = await health.Check(
-            health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True
-        )
+        answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True)
         assert answer.status == SERVING

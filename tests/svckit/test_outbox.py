@@ -1,17 +1,13 @@
-"""Every record is delivered at least once and in order, whatever dies when."""
+"""What an outbox delivers, and what it does with what it cannot keep or deliver."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
-import signal
 import stat
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,80 +15,7 @@ import structlog
 
 from svckit.errors import ServiceError, invalid_field
 from svckit.outbox import Outbox, OutboxError
-
-ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 10.0
-DOWN = ServiceError("SERVICE_UNAVAILABLE", "down", service="memory")
-
-
-class Receiver:
-    """Takes batches; down while `error` is set; refuses a batch with one of `bad`."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[bytes]] = []
-        self.error: ServiceError | None = None
-        self.bad: set[bytes] = set()
-        self.refusal = invalid_field("record", "never")
-        self.called = asyncio.Event()
-
-    async def __call__(self, records: list[bytes]) -> None:
-        self.called.set()
-        if self.error:
-            raise self.error
-        if self.bad & set(records):
-            raise self.refusal
-        self.batches.append(records)
-
-    @property
-    def records(self) -> list[bytes]:
-        return [record for batch in self.batches for record in batch]
-
-
-def opened(
-    folder: Path,
-    receiver: Receiver,
-    *,
-    batch_size: int = 10,
-    limit_bytes: int = 1 << 20,
-    linger_seconds: float = 0.0,
-) -> Outbox:
-    return Outbox(
-        "test",
-        folder,
-        receiver,
-        batch_size=batch_size,
-        limit_bytes=limit_bytes,
-        linger_seconds=linger_seconds,
-    )
-
-
-@asynccontextmanager
-async def draining(outbox: Outbox) -> AsyncIterator[None]:
-    """Deliver within the block, as a process does between its start and its end."""
-    async with asyncio.TaskGroup() as tasks:
-        drain = tasks.create_task(outbox.drain())
-        yield
-        drain.cancel()
-    outbox.close()
-
-
-@pytest.fixture
-def receiver() -> Receiver:
-    return Receiver()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "router" / "turns"
-
-
-def numbered(count: int, start: int = 0) -> list[bytes]:
-    return [b"record %d" % number for number in range(start, start + count)]
-
-
-def segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.log"))
-
+from tests.svckit.receiving import DOWN, SECONDS, Receiver, draining, numbered, opened, segments
 
 # -- delivery ------------------------------------------------------------------
 
@@ -220,199 +143,13 @@ async def test_a_refused_record_is_counted_once_though_the_receiver_fails_meanwh
         await receiver(records)
 
     receiver.bad = {b"record 2"}
-    outbox = Outbox(
-        "test", folder, deliver, batch_size=10, limit_bytes=1 << 20, linger_seconds=0
-    )
+    outbox = Outbox("test", folder, deliver, batch_size=10, limit_bytes=1 << 20, linger_seconds=0)
     for record in numbered(6):
         outbox.append(record)
     async with draining(outbox):
         assert await outbox.flush(SECONDS)
     assert receiver.records == [r for r in numbered(6) if r != b"record 2"]
     assert outbox.dropped_count == 1
-
-
-# -- restarts ------------------------------------------------------------------
-
-
-async def test_a_restart_goes_on_behind_what_was_delivered(
-    folder: Path, receiver: Receiver
-) -> None:
-    outbox = opened(folder, receiver)
-    async with draining(outbox):
-        for record in numbered(3):
-            outbox.append(record)
-        assert await outbox.flush(SECONDS)
-        receiver.error = DOWN
-        for record in numbered(3, start=3):
-            outbox.append(record)
-    receiver.error = None
-    again = opened(folder, receiver)
-    assert again.pending_count() == 3
-    again.append(b"record 6")
-    async with draining(again):
-        assert await again.flush(SECONDS)
-    assert receiver.records == numbered(7)
-
-
-async def test_records_of_an_earlier_process_count_as_everybodys(
-    folder: Path, receiver: Receiver
-) -> None:
-    first = opened(folder, receiver)
-    first.append(b"1", "conversation")
-    first.close()
-    again = opened(folder, receiver, linger_seconds=60)
-    assert not await again.wait_delivered("conversation", 0.01)
-    async with draining(again):
-        assert await again.wait_delivered("conversation", SECONDS)
-    assert receiver.records == [b"1"]
-
-
-async def test_what_was_delivered_is_removed_from_the_disk(
-    folder: Path, receiver: Receiver
-) -> None:
-    outbox = opened(folder, receiver, limit_bytes=4000)
-    async with draining(outbox):
-        for _ in range(20):
-            for record in numbered(10):
-                outbox.append(record)
-            assert await outbox.flush(SECONDS)
-        assert len(segments(folder)) == 1
-    for _ in range(3):
-        opened(folder, receiver).close()
-    last = opened(folder, receiver)
-    async with draining(last):
-        last.append(b"last")
-        assert await last.flush(SECONDS)
-        assert len(segments(folder)) == 1
-    assert receiver.records == numbered(10) * 20 + [b"last"]
-
-
-async def test_a_lost_cursor_only_repeats_deliveries(folder: Path, receiver: Receiver) -> None:
-    for content in (None, b"", b"\0" * 21, b"garbage"):
-        receiver.batches.clear()
-        outbox = opened(folder, receiver)
-        outbox.append(b"1")
-        outbox.close()
-        cursor = folder / "cursor"
-        cursor.unlink() if content is None else cursor.write_bytes(content)
-        again = opened(folder, receiver)
-        async with draining(again):
-            assert await again.flush(SECONDS)
-        assert b"1" in receiver.records
-
-
-async def test_a_cursor_without_its_journal_hides_no_new_record(
-    folder: Path, receiver: Receiver
-) -> None:
-    first = opened(folder, receiver)
-    async with draining(first):
-        for record in numbered(5):
-            first.append(record)
-        assert await first.flush(SECONDS)
-    for segment in segments(folder):
-        segment.unlink()
-    receiver.batches.clear()
-    second = opened(folder, receiver)
-    for record in numbered(9, start=5):
-        second.append(record)
-    second.close()
-    third = opened(folder, receiver)
-    async with draining(third):
-        assert await third.flush(SECONDS)
-    assert receiver.records == numbered(9, start=5)
-
-
-# -- crashes -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("lost_bytes", [1, 8, 15])
-async def test_a_record_cut_short_loses_only_itself_and_is_reported(
-    folder: Path, receiver: Receiver, lost_bytes: int
-) -> None:
-    first = opened(folder, receiver)
-    for record in numbered(3):
-        first.append(record)
-    first.close()
-    (segment,) = segments(folder)
-    os.truncate(segment, segment.stat().st_size - lost_bytes)
-    with structlog.testing.capture_logs() as lines:
-        again = opened(folder, receiver)
-        again.append(b"record 3")
-        async with draining(again):
-            assert await again.flush(SECONDS)
-    assert receiver.records == [b"record 0", b"record 1", b"record 3"]
-    assert [line["bytes"] for line in lines if "cut short" in line["event"]] == [16 - lost_bytes]
-
-
-async def test_zeros_behind_the_last_record_are_no_records(
-    folder: Path, receiver: Receiver
-) -> None:
-    first = opened(folder, receiver)
-    first.append(b"1")
-    first.close()
-    (segment,) = segments(folder)
-    os.truncate(segment, segment.stat().st_size + 4096)
-    again = opened(folder, receiver)
-    assert again.pending_count() == 1
-    async with draining(again):
-        assert await again.flush(SECONDS)
-    assert receiver.records == [b"1"]
-
-
-async def test_a_journal_damaged_while_open_loses_records_but_not_the_service(
-    folder: Path, receiver: Receiver
-) -> None:
-    outbox = opened(folder, receiver)
-    for record in numbered(3):
-        outbox.append(record)
-    (segment,) = segments(folder)
-    with segment.open("r+b") as file:
-        file.seek(20)
-        file.write(b"\xff" * 8)
-    async with draining(outbox):
-        assert await outbox.flush(SECONDS)
-        outbox.append(b"record 3")
-        assert await outbox.flush(SECONDS)
-    assert receiver.records == [b"record 0", b"record 3"]
-    assert outbox.dropped_count == 2
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from svckit.outbox import Outbox
-
-async def never(records):
-    raise AssertionError
-
-outbox = Outbox(
-    "test", Path(sys.argv[1]), never, batch_size=10, limit_bytes=1 << 30, linger_seconds=0
-)
-number = 0
-while True:
-    outbox.append(b"record %d" % number)
-    print(number, flush=True)
-    number += 1
-"""
-
-
-async def test_kill_9_loses_nothing_that_was_appended(folder: Path, receiver: Receiver) -> None:
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'gen'}"},
-    )
-    assert writer.stdout
-    with writer.stdout:
-        told = [writer.stdout.readline() for _ in range(500)]
-        writer.send_signal(signal.SIGKILL)
-        told += writer.stdout.readlines()
-    writer.wait(SECONDS)
-    count = int(told[-1]) + 1
-    outbox = opened(folder, receiver, batch_size=1000)
-    async with draining(outbox):
-        assert await outbox.flush(SECONDS)
-    assert receiver.records[:count] == numbered(count)
 
 
 # -- limits --------------------------------------------------------------------
@@ -505,7 +242,7 @@ async def test_a_record_the_disk_does_not_take_is_counted_and_disturbs_no_other(
 # -- files ---------------------------------------------------------------------
 
 
-async def test_the_journal_is_for_this_user_only(folder: Path, receiver: Receiver) -> None:
+def test_the_journal_is_for_this_user_only(folder: Path, receiver: Receiver) -> None:
     outbox = opened(folder, receiver)
     outbox.append(b"1")
     outbox.close()
@@ -513,7 +250,7 @@ async def test_the_journal_is_for_this_user_only(folder: Path, receiver: Receive
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
 
 
-async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, receiver: Receiver) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutboxError, match="Not a directory; choose another data_dir"):
         opened(tmp_path / "file" / "journal", receiver)

@@ -34,6 +34,12 @@ async def write(database: Database, text: str) -> None:
         await tx.execute("insert into note values (?)", (text,))
 
 
+async def write_and_fail(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("insert into note values ('lost')")
+        raise ZeroDivisionError
+
+
 async def notes(database: Database) -> list[str]:
     return [row["text"] for row in await database.fetch("select text from note order by rowid")]
 
@@ -110,9 +116,7 @@ async def test_a_newer_database_is_refused_and_left_alone(path: Path, migrations
 async def test_what_a_failed_transaction_wrote_is_gone(path: Path, migrations: Path) -> None:
     async with open_database(path, migrations) as database:
         with pytest.raises(ZeroDivisionError):
-            async with database.transaction() as tx:
-                await tx.execute("insert into note values ('lost')")
-                raise ZeroDivisionError
+            await write_and_fail(database)
         await write(database, "kept")
         assert await notes(database) == ["kept"]
 
@@ -230,21 +234,33 @@ async def test_a_reader_whose_query_failed_is_lent_again(path: Path, migrations:
 # -- files ---------------------------------------------------------------------
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def given_file(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True)
+    path.touch(0o644)
+    path.write_bytes(content)
+
+
 async def test_files_and_folders_are_for_this_user_only(path: Path, migrations: Path) -> None:
     async with open_database(path, migrations) as database:
         await write(database, "x")
         files = list(path.parent.iterdir())
         assert len(files) == 3  # the database, its log, the log's index
-        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-        folders = (path.parent, path.parent.parent)
-        assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+        assert {mode(file) for file in files} == {0o600}
+        assert {mode(folder) for folder in (path.parent, path.parent.parent)} == {0o700}
 
 
 async def test_a_file_others_could_read_is_closed_to_them(path: Path, migrations: Path) -> None:
-    path.parent.mkdir(parents=True)
-    path.touch(0o644)
+    given_file(path, b"")
     async with open_database(path, migrations):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert mode(path) == 0o600
 
 
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, migrations: Path) -> None:
@@ -259,21 +275,19 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, migrations: 
 async def test_a_file_that_is_no_database_is_told_and_nothing_is_left_open(
     path: Path, migrations: Path
 ) -> None:
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"a letter to my aunt" * 100)
+    letter = b"a letter to my aunt" * 100
+    given_file(path, letter)
     before = threading.active_count()
     with pytest.raises(StorageError, match="not a database"):
         async with open_database(path, migrations):
             pytest.fail("opened")
-    assert path.read_bytes().startswith(b"a letter")
+    assert content(path) == letter
     # Each connection has a thread, and one that is left would keep the process alive.
     assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("name", ["a b.db", "what?.db", "no#1.db", "100%41.db", "ü.db"])
-async def test_any_file_name_is_taken_as_it_is(
-    tmp_path: Path, migrations: Path, name: str
-) -> None:
+async def test_any_file_name_is_taken_as_it_is(tmp_path: Path, migrations: Path, name: str) -> None:
     folder = tmp_path / "data"
     async with open_database(folder / name, migrations) as database:
         await write(database, "x")

@@ -1,22 +1,21 @@
 """One contract for both transports: a gRPC channel, and straight to the servicer.
 
-Each test scripts the methods of a RouterService and calls it by its stub.
+Each test scripts the methods of a RouterService and calls it by its stub. How
+calls end before their time stands in test_transports_ending.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import pytest
 import structlog
 
-from lair.router.v1 import chat_pb2, router_service_pb2, router_service_pb2_grpc
+from lair.router.v1 import chat_pb2
 from lair.router.v1.router_service_pb2 import (
     ChatRequest,
     ChatResponse,
@@ -24,89 +23,18 @@ from lair.router.v1.router_service_pb2 import (
     ChatStreamResponse,
     CompleteRequest,
 )
-from svckit.channels import connect
-from svckit.errors import ServiceError, from_rpc_error, invalid_field
-from svckit.grpc_server import Servicers, serving
-from svckit.inprocess import InProcessChannel
+from svckit.errors import ServiceError, from_rpc_error
+from tests.svckit.scripted_router import (
+    PROMPT_SECONDS,
+    Connect,
+    asking,
+    drained,
+    finish,
+    piece,
+    text_of,
+)
 
 CODE = grpc.StatusCode
-PROMPT_SECONDS = 1.0
-Connect = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture(params=["grpc", "inprocess"])
-async def connect_to(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
-    """Give a function from scripted methods to the stub that reaches them."""
-    async with AsyncExitStack() as stack:
-
-        async def connect_to(**methods: Any) -> Any:
-            servicers = scripted(methods)
-            if request.param == "inprocess":
-                channel = await stack.enter_async_context(InProcessChannel(servicers))
-            else:
-                server = serving(servicers, "127.0.0.1:0", grace_seconds=0)
-                port = await stack.enter_async_context(server)
-                channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}"))
-            return router_service_pb2_grpc.RouterServiceStub(channel)
-
-        yield connect_to
-
-
-def scripted(methods: dict[str, Any]) -> Servicers:
-    """Make a RouterService of `methods`; the others are not implemented."""
-    members = {name: staticmethod(method) for name, method in methods.items()}
-    servicer = type("Scripted", (router_service_pb2_grpc.RouterServiceServicer,), members)()
-    return Servicers(
-        "router",
-        (router_service_pb2.DESCRIPTOR.services_by_name["RouterService"],),
-        (partial(router_service_pb2_grpc.add_RouterServiceServicer_to_server, servicer),),
-    )
-
-
-def piece(text: str) -> ChatStreamResponse:
-    delta = chat_pb2.Delta(text=text)
-    return ChatStreamResponse(events=[chat_pb2.ChatEvent(delta=delta)])
-
-
-def text_of(response: ChatStreamResponse) -> str:
-    return response.events[0].delta.text
-
-
-def asking(model: str) -> ChatRequest:
-    return ChatRequest(call=chat_pb2.ChatCall(model=model))
-
-
-class Hanging:
-    """Methods that wait until they are ended, and tell when they began and how they ended."""
-
-    def __init__(self) -> None:
-        self.began = asyncio.Event()
-        self.ended = asyncio.Event()
-        self.cause: type[BaseException] | None = None
-
-    async def chat(self, _: ChatRequest, __: Any) -> ChatResponse:
-        await self._hang()
-        return ChatResponse()
-
-    async def stream(self, _: ChatStreamRequest, __: Any) -> AsyncIterator[ChatStreamResponse]:
-        yield piece("first")
-        await self._hang()
-
-    async def _hang(self) -> None:
-        self.began.set()
-        try:
-            await asyncio.Event().wait()
-        except BaseException as error:
-            self.cause = type(error)
-            raise
-        finally:
-            self.ended.set()
-
-
-async def prompt(event: asyncio.Event) -> None:
-    async with asyncio.timeout(PROMPT_SECONDS):
-        await event.wait()
-
 
 # -- answers and metadata ------------------------------------------------------
 
@@ -190,241 +118,6 @@ async def test_the_servicer_sees_how_much_time_remains(connect_to: Connect) -> N
     assert seen[0] is not None
     assert 4 < seen[0] <= 5.1  # gRPC rounds up
     assert seen[1] is None
-
-
-# -- deadlines -----------------------------------------------------------------
-
-
-async def test_a_unary_deadline_ends_the_call_and_the_servicer(connect_to: Connect) -> None:
-    hanging = Hanging()
-    stub = await connect_to(Chat=hanging.chat)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Chat(ChatRequest(), timeout=0.05)
-    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
-    assert from_rpc_error(caught.value, "router").reason == "DEADLINE_EXCEEDED"
-    await prompt(hanging.ended)
-    assert hanging.cause is asyncio.CancelledError
-
-
-async def test_a_stream_deadline_ends_the_call_and_the_servicer(connect_to: Connect) -> None:
-    hanging = Hanging()
-    stub = await connect_to(ChatStream=hanging.stream)
-    texts = []
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async for item in stub.ChatStream(ChatStreamRequest(), timeout=0.1):
-            texts.append(text_of(item))
-    assert texts == ["first"]
-    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
-    await prompt(hanging.ended)
-    assert hanging.cause is asyncio.CancelledError
-
-
-async def test_a_deadline_ends_a_stream_that_nobody_reads(connect_to: Connect) -> None:
-    ended = asyncio.Event()
-
-    async def stream(_: Any, __: Any) -> AsyncIterator[ChatStreamResponse]:
-        try:
-            while True:
-                yield piece("more" * 10_000)
-        finally:
-            ended.set()
-
-    stub = await connect_to(ChatStream=stream)
-    call = stub.ChatStream(ChatStreamRequest(), timeout=0.2)
-    await call.read()
-    await prompt(ended)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        while await call.read() is not grpc.aio.EOF:
-            pass
-    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
-
-
-async def test_a_deadline_that_has_passed_fails_at_once(connect_to: Connect) -> None:
-    async def chat(_: ChatRequest, __: Any) -> ChatResponse:
-        return ChatResponse()
-
-    async def stream(_: Any, __: Any) -> AsyncIterator[ChatStreamResponse]:
-        yield piece("")
-
-    stub = await connect_to(Chat=chat, ChatStream=stream)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Chat(ChatRequest(), timeout=-1)
-    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.ChatStream(ChatStreamRequest(), timeout=-1).read()
-    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
-
-
-async def test_a_servicer_that_goes_on_after_its_deadline_answers_nobody(
-    connect_to: Connect,
-) -> None:
-    async def stubborn(_: ChatRequest, __: Any) -> ChatResponse:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            return ChatResponse()
-        raise AssertionError
-
-    stub = await connect_to(Chat=stubborn)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Chat(ChatRequest(), timeout=0.05)
-    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
-
-
-async def test_an_error_raised_because_of_the_deadline_does_not_hide_it(
-    connect_to: Connect,
-) -> None:
-    async def chat(_: ChatRequest, __: Any) -> ChatResponse:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            raise invalid_field("a", "too late") from None
-        raise AssertionError
-
-    stub = await connect_to(Chat=chat)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Chat(ChatRequest(), timeout=0.05)
-    assert caught.value.code() is CODE.DEADLINE_EXCEEDED
-
-
-# -- cancellation --------------------------------------------------------------
-
-
-async def test_cancelling_a_unary_call_ends_the_servicer(connect_to: Connect) -> None:
-    hanging = Hanging()
-    stub = await connect_to(Chat=hanging.chat)
-    call = stub.Chat(ChatRequest(), timeout=30)
-    awaiting = asyncio.ensure_future(finish(call))
-    await prompt(hanging.began)
-    assert call.cancel()
-    await prompt(hanging.ended)
-    assert hanging.cause is asyncio.CancelledError
-    assert await awaiting == "CancelledError"
-    assert not call.cancel()
-
-
-async def test_cancelling_who_awaits_a_unary_call_ends_the_servicer(connect_to: Connect) -> None:
-    hanging = Hanging()
-    stub = await connect_to(Chat=hanging.chat)
-
-    async def ask() -> None:
-        await stub.Chat(ChatRequest(), timeout=30)
-
-    task = asyncio.ensure_future(ask())
-    await prompt(hanging.began)
-    task.cancel()
-    await prompt(hanging.ended)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_cancelling_a_stream_that_is_read_ends_the_servicer(connect_to: Connect) -> None:
-    hanging = Hanging()
-    stub = await connect_to(ChatStream=hanging.stream)
-    call = stub.ChatStream(ChatStreamRequest(), timeout=30)
-    reading = asyncio.ensure_future(finish(drained(call)))
-    await prompt(hanging.began)
-    assert call.cancel()
-    await prompt(hanging.ended)
-    assert hanging.cause is asyncio.CancelledError
-    assert await reading == "CancelledError"
-    assert not call.cancel()
-
-
-async def test_the_reader_of_a_cancelled_stream_can_go_on_with_other_work(
-    connect_to: Connect,
-) -> None:
-    hanging = Hanging()
-    stub = await connect_to(ChatStream=hanging.stream)
-    call = stub.ChatStream(ChatStreamRequest(), timeout=30)
-
-    async def read_then_work() -> int:
-        assert await finish(drained(call)) == "CancelledError"
-        task = asyncio.current_task()
-        assert task
-        async with asyncio.timeout(5):
-            await asyncio.sleep(0)
-        return task.cancelling()
-
-    reading = asyncio.ensure_future(read_then_work())
-    await prompt(hanging.began)
-    call.cancel()
-    assert await reading == 0
-
-
-async def test_cancelling_who_reads_a_stream_ends_the_servicer(connect_to: Connect) -> None:
-    hanging = Hanging()
-    stub = await connect_to(ChatStream=hanging.stream)
-    reading = asyncio.ensure_future(drained(stub.ChatStream(ChatStreamRequest(), timeout=30)))
-    await prompt(hanging.began)
-    reading.cancel()
-    await prompt(hanging.ended)
-    with pytest.raises(asyncio.CancelledError):
-        await reading
-
-
-async def test_a_stream_abandoned_half_way_and_cancelled_ends_the_servicer(
-    connect_to: Connect,
-) -> None:
-    ended = asyncio.Event()
-
-    async def stream(_: Any, __: Any) -> AsyncIterator[ChatStreamResponse]:
-        try:
-            while True:
-                yield piece("more" * 10_000)
-        finally:
-            ended.set()
-
-    stub = await connect_to(ChatStream=stream)
-    call = stub.ChatStream(ChatStreamRequest(), timeout=30)
-    assert text_of(await call.read()).startswith("more")
-    assert not ended.is_set()
-    assert call.cancel()
-    assert not call.cancel()
-    await prompt(ended)
-    with pytest.raises(asyncio.CancelledError):
-        while await call.read() is not grpc.aio.EOF:
-            pass
-
-
-async def test_a_cancelled_wait_stays_cancelled_when_the_deadline_passes_meanwhile(
-    connect_to: Connect,
-) -> None:
-    began, release = asyncio.Event(), asyncio.Event()
-
-    async def chat(_: ChatRequest, __: Any) -> ChatResponse:
-        began.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await release.wait()
-        raise AssertionError
-
-    stub = await connect_to(Chat=chat)
-
-    async def ask() -> None:
-        await stub.Chat(ChatRequest(), timeout=0.2)
-
-    task = asyncio.ensure_future(ask())
-    await prompt(began)
-    task.cancel()
-    asyncio.get_running_loop().call_later(0.3, release.set)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    release.set()
-
-
-async def drained(call: Any) -> list[str]:
-    return [text_of(item) async for item in call]
-
-
-async def finish(call: Any) -> str:
-    """Tell how awaiting `call` ends, in a task that is itself not cancelled."""
-    try:
-        await call
-    except asyncio.CancelledError as error:
-        return type(error).__name__
-    return "answered"
 
 
 # -- errors --------------------------------------------------------------------
