@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import cache
 from typing import Self
 
+from prometheus_client import Counter, Histogram
 from uuid6 import uuid7
 
 from lair.metrics.v1.usage_pb2 import STATUS_OK, Status
@@ -156,13 +158,31 @@ def _route(candidate: Candidate, trace: Trace) -> Route:
     )
 
 
+@cache
+def _children(endpoint: str, backend: str, status: int) -> tuple[Counter, Histogram, Histogram]:
+    """Look up the labelled counters once: prometheus_client does it by locking and hashing."""
+    word = Status.Name(Status.ValueType(status)).removeprefix("STATUS_").lower()
+    return (
+        telemetry.REQUESTS.labels(endpoint, backend, word),
+        telemetry.REQUEST_SECONDS.labels(backend),
+        telemetry.FIRST_TOKEN_SECONDS.labels(backend),
+    )
+
+
+@cache
+def _token_children(backend: str) -> tuple[Counter, Counter]:
+    tokens = telemetry.TOKENS
+    return tokens.labels("prompt", backend), tokens.labels("completion", backend)
+
+
 def _measure(trace: Trace) -> None:
-    status = Status.Name(trace.status).removeprefix("STATUS_").lower()
     backend = trace.backend or "none"
-    telemetry.REQUESTS.labels(trace.call.endpoint or "grpc", backend, status).inc()
-    telemetry.REQUEST_SECONDS.labels(backend).observe(trace.duration_us() / 1e6)
+    requests, seconds, first = _children(trace.call.endpoint or "grpc", backend, trace.status)
+    requests.inc()
+    seconds.observe(trace.duration_us() / 1e6)
     if trace.first_token_us is not None:
-        telemetry.FIRST_TOKEN_SECONDS.labels(backend).observe(trace.first_token_us / 1e6)
+        first.observe(trace.first_token_us / 1e6)
     if usage := trace.usage:
-        telemetry.TOKENS.labels("prompt", backend).inc(usage.prompt_tokens)
-        telemetry.TOKENS.labels("completion", backend).inc(usage.completion_tokens)
+        prompt, completion = _token_children(backend)
+        prompt.inc(usage.prompt_tokens)
+        completion.inc(usage.completion_tokens)

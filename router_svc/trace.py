@@ -111,15 +111,15 @@ class Trace:
     def events(self, events: Sequence[ChatEvent]) -> None:
         """Note what is relayed; the first answer is what memory keeps."""
         for event in events:
-            kind = event.WhichOneof("event")
-            if kind == "delta":
+            if event.HasField("delta"):  # first, as this is for every token
                 if self._first_token_us is None:
                     self._first_token_us = _since(self._clock)
-                if event.delta.index == 0:
+                if not event.delta.index:
                     self._delta(event.delta)
-            elif kind == "finish" and event.finish.index == 0:
-                self._finish_reason = event.finish.reason
-            elif kind == "completed" and event.completed.HasField("usage"):
+            elif event.HasField("finish"):
+                if not event.finish.index:
+                    self._finish_reason = event.finish.reason
+            elif event.HasField("completed") and event.completed.HasField("usage"):
                 self._usage = event.completed.usage
 
     def completion(self, completion: ChatCompletion) -> None:
@@ -217,12 +217,12 @@ class Trace:
         return TABLE[self._reason].http if self._reason else CLIENT_CLOSED_HTTP
 
     def _delta(self, delta: Delta) -> None:
-        if delta.text:
-            self._text.append(delta.text)
-        if delta.reasoning:
-            self._reasoning.append(delta.reasoning)
-        if delta.refusal:
-            self._refusal.append(delta.refusal)
+        if text := delta.text:
+            self._text.append(text)
+        if reasoning := delta.reasoning:
+            self._reasoning.append(reasoning)
+        if refusal := delta.refusal:
+            self._refusal.append(refusal)
         for piece in delta.tool_calls:
             call = self._calls.get(piece.index)
             if call is None:

@@ -52,9 +52,10 @@ class ChatStreamEncoder:
         """Write `events`, in order; what only waits becomes comments."""
         out: list[bytes] = []
         for event in events:
+            if event.HasField("delta"):  # first, as this is for every token
+                self._delta(event.delta, out)
+                continue
             match event.WhichOneof("event"):
-                case "delta":
-                    self._delta(event.delta, out)
                 case "waiting":
                     out.append(sse.comment(_waiting(event.waiting.position)))
                 case "started":
@@ -88,30 +89,34 @@ class ChatStreamEncoder:
             self._opened += 1
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
-        self._open(delta.index, out)
+        index = delta.index
+        if index >= self._opened:
+            self._open(index, out)
         fields: dict[str, Any] = {}
-        if delta.text:
-            fields["content"] = delta.text
-        if delta.reasoning:
-            fields["reasoning_content"] = fields["reasoning"] = delta.reasoning
-        if delta.refusal:
-            fields["refusal"] = delta.refusal
+        if text := delta.text:
+            fields["content"] = text
+        if reasoning := delta.reasoning:
+            fields["reasoning_content"] = fields["reasoning"] = reasoning
+        if refusal := delta.refusal:
+            fields["refusal"] = refusal
         later: list[dict[str, Any]] = []
         if delta.tool_calls:
             fields["tool_calls"], later = self._tool_calls(delta)
         if delta.extra_json:
             with_extra(fields, delta.extra_json, _DELTA)
-        if fields or delta.logprobs_json or delta.choice_extra_json or delta.chunk_extra_json:
+        logprobs, choice_extra = delta.logprobs_json, delta.choice_extra_json
+        chunk_extra = delta.chunk_extra_json
+        if fields or logprobs or choice_extra or chunk_extra:
             self._chunk(
-                delta.index,
+                index,
                 fields,
                 out,
-                logprobs=optional_json(delta.logprobs_json),
-                choice_extra=delta.choice_extra_json,
-                chunk_extra=delta.chunk_extra_json,
+                logprobs=optional_json(logprobs),
+                choice_extra=choice_extra,
+                chunk_extra=chunk_extra,
             )
         if later:
-            self._chunk(delta.index, {"tool_calls": later}, out)
+            self._chunk(index, {"tool_calls": later}, out)
 
     def _tool_calls(self, delta: Delta) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the pieces that begin or extend calls, and those that follow a beginning."""

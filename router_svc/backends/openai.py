@@ -91,8 +91,10 @@ class OpenAIBackend:
         async with self._post(body) as reply:
             while not normaliser.done:
                 try:
-                    async with asyncio.timeout(_TAIL_SECONDS if normaliser.finished else limit):
-                        piece = await reply.content.readany()
+                    piece = reply.content.read_nowait()
+                    if not piece:
+                        async with asyncio.timeout(_TAIL_SECONDS if normaliser.finished else limit):
+                            piece = await reply.content.readany()
                 except TimeoutError as error:
                     if normaliser.finished:
                         break
