@@ -28,10 +28,12 @@ def outcome_headers(route: Route, memory: MemoryOutcome) -> dict[str, str]:
 
 
 def memory_summary(memory: MemoryOutcome) -> str:
-    """Say in a few words what memory did: `history=4`, why it did less, or `off`."""
+    """Say in a few words what memory did: `history=4`, and why it did less, or `off`."""
+    parts = []
+    if memory.history_count or (memory.conversation_id and not memory.degraded):
+        parts.append(f"history={memory.history_count}")
+    if memory.recall_count:
+        parts.append(f"recall={memory.recall_count}")
     if memory.degraded:
-        return memory.degraded
-    if not memory.conversation_id and not memory.history_count and not memory.recall_count:
-        return "off"
-    summary = f"history={memory.history_count}"
-    return f"{summary}, recall={memory.recall_count}" if memory.recall_count else summary
+        parts.append(memory.degraded)
+    return ", ".join(parts) or "off"

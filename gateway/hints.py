@@ -13,7 +13,6 @@ from lair.router.v1.chat_pb2 import MemoryHints, MemoryPolicy, RouteHints
 from svckit.errors import invalid_field
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
-_MAX_TOKENS = 2**31 - 1
 
 
 def read_route_hints(headers: Mapping[str, str]) -> RouteHints:
@@ -22,7 +21,6 @@ def read_route_hints(headers: Mapping[str, str]) -> RouteHints:
         backend=header_value(headers, "X-Provider"),
         model=header_value(headers, "X-Model"),
         local_only=read_flag(headers, "X-Local-Only") or False,
-        max_context_tokens=_read_tokens(headers, "X-Max-Context"),
     )
 
 
@@ -51,14 +49,3 @@ def read_flag(headers: Mapping[str, str], name: str) -> bool | None:
     if value.lower() not in _FLAGS:
         raise invalid_field(name, f"the header {name} is {value!r}; send true, false, 1 or 0")
     return _FLAGS[value.lower()]
-
-
-def _read_tokens(headers: Mapping[str, str], name: str) -> int:
-    value = header_value(headers, name)
-    if not value:
-        return 0
-    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= _MAX_TOKENS):
-        raise invalid_field(
-            name, f"the header {name} is {value!r}; send a number of tokens, at least 1"
-        )
-    return int(value)

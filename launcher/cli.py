@@ -150,8 +150,11 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None, port: HttpPort
 def check(*, config: ConfigFile = None) -> None:
     """Check the settings: exit code 0 if they are usable, 78 if not."""
     from launcher import showing
+    from router_svc.main import check as check_backends
 
-    typer.echo(f"ok: {showing.origin(_resolve(config))}")
+    resolved = _resolve(config)
+    check_backends(resolved.settings)
+    typer.echo(f"ok: {showing.origin(resolved)}")
 
 
 @config_app.command()

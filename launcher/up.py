@@ -36,6 +36,10 @@ def up(resolved: Resolved, layout: Layout) -> None:
     settings = resolved.settings
     configure_logging("lair", level=settings.log_level, fmt=settings.log_format)
     make_data_dir(settings.data_dir)
+    if settings.backends:  # else nothing can be wrong with them, and start-up is faster
+        from router_svc.main import check as check_backends  # noqa: PLC0415  # loads the router
+
+        check_backends(settings)
     require_free(listening(settings))
     if layout is Layout.SINGLE:
         run(_in_one_process(resolved))

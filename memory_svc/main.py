@@ -46,7 +46,9 @@ async def open_service(
                 Conversations(store, on_stored=indexer.wake), default_user=memory.default_user
             )
             search = Search(store, model, threshold=memory.similarity_threshold)
-            recall = RecallService(search, store, model, default_user=memory.default_user)
+            recall = RecallService(  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+                search, store, model, default_user=memory.default_user
+            )
             async with _in_background(indexer.run()):
                 yield _servicers(conversations, recall)
 

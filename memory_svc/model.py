@@ -110,6 +110,7 @@ class StoredMessage:
     usage: Usage | None
     request_id: str
     active: bool
+    finish_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

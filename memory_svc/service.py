@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
@@ -202,17 +202,3 @@ class RecallService(RecallServiceServicer):
             indexed_count=counts.indexed,
             pending_count=counts.pending,
         )
-
-    async def Recall(self, _: recall.RecallRequest, context: Context) -> recall.RecallResponse:
-        """Refuse: not answered yet."""
-        await _unimplemented(context, "Recall")
-
-    async def Explain(self, _: recall.ExplainRequest, context: Context) -> recall.ExplainResponse:
-        """Refuse: not answered yet."""
-        await _unimplemented(context, "Explain")
-
-
-async def _unimplemented(context: Context, method: str) -> NoReturn:
-    await context.abort(
-        grpc.StatusCode.UNIMPLEMENTED, f"no service answers {method} in this version of lair"
-    )

@@ -151,6 +151,7 @@ def from_stored_message(stored: StoredMessage) -> conversation_pb2.StoredMessage
         usage=stored.usage,
         request_id=stored.request_id,
         active=stored.active,
+        finish_reason=stored.finish_reason,
     )
 
 

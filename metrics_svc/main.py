@@ -47,6 +47,9 @@ def servicers(store: MetricsStore, zone: ZoneInfo, clock: Clock = now_us) -> Ser
         ),
         register=(
             partial(add_UsageServiceServicer_to_server, UsageService(store, clock)),
-            partial(add_ReportServiceServicer_to_server, ReportService(store, zone, clock)),
+            partial(
+                add_ReportServiceServicer_to_server,
+                ReportService(store, zone, clock),  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+            ),
         ),
     )

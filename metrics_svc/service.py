@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -88,18 +88,6 @@ class ReportService(ReportServiceServicer):
             next_page_token=encode_token(page.next.ts_us, page.next.row) if page.next else "",
         )
 
-    async def QueryUsage(
-        self, _: report.QueryUsageRequest, context: Context
-    ) -> report.QueryUsageResponse:
-        """Refuse: not answered yet."""
-        await _unimplemented(context, "QueryUsage")
-
-    async def WatchRequests(
-        self, _: report.WatchRequestsRequest, context: Context
-    ) -> AsyncIterator[report.WatchRequestsResponse]:
-        """Refuse: not answered yet."""
-        yield await _unimplemented(context, "WatchRequests")
-
     def _zone_of(self, scope: report.ReportScope) -> ZoneInfo:
         if not scope.time_zone:
             return self._zone
@@ -118,10 +106,4 @@ def _position(token: str) -> Position | None:
             return Position(ts_us, row)
     raise invalid_field(
         "page_token", "page_token is not one that ListRequests gave; leave it empty"
-    )
-
-
-async def _unimplemented(context: Context, method: str) -> NoReturn:
-    await context.abort(
-        grpc.StatusCode.UNIMPLEMENTED, f"no service answers {method} in this version of lair"
     )

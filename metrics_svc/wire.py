@@ -92,7 +92,7 @@ def to_record(row: RequestRow) -> usage_pb2.RequestRecord:
         streamed=row.streamed,
         tool_call_count=row.tool_calls,
         new_message_count=row.new_messages,
-        usage=Usage(**tokens),
+        usage=Usage(**tokens) if any(n is not None for n in tokens.values()) else None,
         usage_source=usage_pb2.UsageSource.ValueType(row.usage_source),
         duration_us=row.duration_us,
         first_token_us=row.first_token_us,

@@ -45,6 +45,7 @@ class Chats:
         turns: Outbox,
         records: Outbox,
         count: bool,
+        default_user: str,
     ) -> None:
         self._catalog = catalog
         self._relay = Relay(catalog)
@@ -52,6 +53,7 @@ class Chats:
         self._turns = turns
         self._records = records
         self._count = count
+        self.default_user = default_user
 
     async def chat(self, call: ChatCall) -> ChatResponse:
         """Answer at once. Raises `ServiceError`."""
@@ -111,6 +113,8 @@ class _Life:
     def __init__(self, chats: Chats, call: ChatCall, *, streamed: bool) -> None:
         if not call.request_id:
             call.request_id = str(uuid7())
+        if not call.caller.user_id:
+            call.caller.user_id = chats.default_user
         bind_request_id(call.request_id)
         self.trace = Trace(call, streamed=streamed)
         self._chats = chats

@@ -38,24 +38,7 @@ async def open_service(
     settings: Settings, *, memory: grpc.aio.Channel, metrics: grpc.aio.Channel
 ) -> AsyncIterator[Servicers]:
     """Open the router; at the end deliver what is pending, within a few seconds."""
-    limit = settings.router.spool_mb * 1024 * 1024
-    folder = settings.data_dir / "router"
-    turns = Outbox(
-        "memory",
-        folder / "turns",
-        to_memory(memory),
-        batch_size=_TURN_BATCH,
-        limit_bytes=limit,
-        linger_seconds=_TURN_LINGER_SECONDS,
-    )
-    records = Outbox(
-        "metrics",
-        folder / "records",
-        to_metrics(metrics),
-        batch_size=settings.metrics.batch_size,
-        limit_bytes=limit,
-        linger_seconds=_RECORD_LINGER_SECONDS,
-    )
+    turns, records = _outboxes(settings, memory, metrics)
     catalog = Catalog(
         _backends(settings, memory),
         probe_seconds=settings.router.probe_seconds,
@@ -67,7 +50,14 @@ async def open_service(
         enabled=settings.memory.enabled,
         timeout_seconds=settings.router.memory_timeout_ms / 1000,
     )
-    chats = Chats(catalog, memories, turns=turns, records=records, count=settings.metrics.enabled)
+    chats = Chats(
+        catalog,
+        memories,
+        turns=turns,
+        records=records,
+        count=settings.metrics.enabled,
+        default_user=settings.memory.default_user,
+    )
     service = RouterService(chats, catalog)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -98,6 +88,36 @@ async def run(settings: Settings) -> None:
     ):
         opened = open_service(settings, memory=memory, metrics=metrics)
         await serve_until_stopped(opened, settings.listen("router"))
+
+
+def check(settings: Settings) -> None:
+    """Raise `ConfigError` for a backend that cannot be made of its settings."""
+    for config in settings.backends:
+        make_backend(config)
+
+
+def _outboxes(
+    settings: Settings, memory: grpc.aio.Channel, metrics: grpc.aio.Channel
+) -> tuple[Outbox, Outbox]:
+    limit = settings.router.spool_mb * 1024 * 1024
+    folder = settings.data_dir / "router"
+    turns = Outbox(
+        "memory",
+        folder / "turns",
+        to_memory(memory),
+        batch_size=_TURN_BATCH,
+        limit_bytes=limit,
+        linger_seconds=_TURN_LINGER_SECONDS,
+    )
+    records = Outbox(
+        "metrics",
+        folder / "records",
+        to_metrics(metrics),
+        batch_size=settings.metrics.batch_size,
+        limit_bytes=limit,
+        linger_seconds=_RECORD_LINGER_SECONDS,
+    )
+    return turns, records
 
 
 def _backends(settings: Settings, memory: grpc.aio.Channel) -> list[Backend]:

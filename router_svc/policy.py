@@ -32,14 +32,15 @@ def choose(wish: Wish, views: Sequence[BackendView]) -> list[Candidate]:
     if not allowed:
         raise _nobody(wish, views)
     model = wish.model or AUTO
-    candidates = _auto(allowed) if model == AUTO else _named(model, allowed)
+    narrowed = len(allowed) < len(views)
+    candidates = _auto(allowed, narrowed=narrowed) if model == AUTO else _named(model, allowed)
     if candidates:
         return candidates
     if model == AUTO:
         raise ServiceError(
             "NO_BACKEND", "no backend serves a chat model just now; `lair status` shows each"
         )
-    raise _unknown(model, allowed)
+    raise _unknown(model, allowed, [view for view in views if view not in allowed])
 
 
 def _allowed(view: BackendView, wish: Wish) -> bool:
@@ -50,7 +51,7 @@ def _ordered(views: Sequence[BackendView]) -> list[BackendView]:
     return sorted(views, key=lambda view: (_RANK[view.snapshot.state], -view.priority))
 
 
-def _auto(views: Sequence[BackendView]) -> list[Candidate]:
+def _auto(views: Sequence[BackendView], *, narrowed: bool) -> list[Candidate]:
     servers = [view for view in views if not view.last_resort]
     chosen = [
         Candidate(
@@ -61,8 +62,9 @@ def _auto(views: Sequence[BackendView]) -> list[Candidate]:
     ]
     if chosen or servers:
         return chosen
+    reason = "auto: nothing else is allowed" if narrowed else "auto: no LLM server was found"
     return [
-        Candidate(view.name, model.id, "auto: no LLM server was found")
+        Candidate(view.name, model.id, reason)
         for view in views
         for model in view.snapshot.models[:1]
     ]
@@ -90,7 +92,13 @@ def _nobody(wish: Wish, views: Sequence[BackendView]) -> ServiceError:
     return ServiceError("NO_BACKEND", f"no backend may take this request; there are: {names}")
 
 
-def _unknown(model: str, views: Sequence[BackendView]) -> ServiceError:
+def _unknown(
+    model: str, views: Sequence[BackendView], excluded: Sequence[BackendView]
+) -> ServiceError:
+    if elsewhere := _named(model, excluded):
+        names = ", ".join(candidate.backend for candidate in elsewhere)
+        message = f"{model!r} is served by {names}, which X-Local-Only or X-Provider excludes"
+        return ServiceError("MODEL_NOT_FOUND", message, model=model)
     served = [served.id for view in views for served in view.snapshot.models]
     near = difflib.get_close_matches(model, [AUTO, *served], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is"

@@ -64,7 +64,7 @@ class Relay:
                     async with aclosing(backend.stream(call, candidate.model)) as batches:
                         async for events in batches:
                             held += events
-                            if held[-1].WhichOneof("event") in ("started", "completed"):
+                            if not held or held[-1].WhichOneof("event") in ("started", "completed"):
                                 continue
                             begun = True
                             yield held, candidate

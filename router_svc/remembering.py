@@ -72,7 +72,11 @@ class Memories:
         )
         outcome = MemoryOutcome(conversation_id=given if stores else "")
         remembered = Remembered(call, outcome)
-        if not stores or call.untraced:
+        if not stores:
+            return remembered
+        if call.untraced:
+            outcome.conversation_id = ""
+            outcome.degraded = "off: X-Enable-Tracing is false"
             return remembered
         if not self._enabled:
             outcome.degraded = "memory is switched off (memory.enabled)"

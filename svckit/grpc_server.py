@@ -50,7 +50,7 @@ class _Translating(grpc.aio.ServerInterceptor):
 
 def _add_reflection(names: list[str], server: grpc.aio.Server) -> None:
     """Offer reflection v1alpha, and v1 by the same servicer: the messages are alike."""
-    listed = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME, _V1_REFLECTION)
+    listed = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(listed, server)
     servicer = reflection.aio.ReflectionServicer(listed)
     method = grpc.stream_stream_rpc_method_handler(

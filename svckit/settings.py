@@ -167,9 +167,11 @@ class Backend(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Its name, your choice."
     )
     url: str = Field(
-        pattern=r"^https?://", description="Its base URL, with `/v1` where it has one."
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="Its base URL, with `/v1` where it has one. Required by most kinds.",
     )
-    kind: str = Field("openai", description="The adapter: `openai` for any compatible server.")
+    kind: str = Field("openai", description="The adapter: `openai` is for any compatible server.")
     api_key: str | None = Field(
         None, description="Its key: `env:NAME` reads it from the environment."
     )

@@ -37,6 +37,8 @@ def stored_message_json(stored: StoredMessage) -> dict[str, Any]:
         out |= {"model": stored.model, "backend": stored.backend}
     if stored.HasField("usage"):
         out["usage"] = usage_json(stored.usage)
+    if stored.finish_reason:
+        out["finish_reason"] = stored.finish_reason
     if stored.request_id:
         out["request_id"] = stored.request_id
     return out

@@ -15,6 +15,7 @@ from lair.memory.v1.conversation_service_pb2 import (
     ListConversationsRequest,
     ListMessagesRequest,
 )
+from svckit.errors import ServiceError
 
 _MAX_LIST = 500
 _MESSAGES_PAGE = 1000
@@ -47,7 +48,7 @@ async def list_conversations(request: web.Request) -> web.Response:
 
 async def get_conversation(request: web.Request) -> web.Response:
     """Return one conversation with all its messages, oldest first."""
-    conversation = await _find(request)
+    conversation = await _find_anywhere(request)
     messages = await _all_messages(request, conversation)
     return json_reply(
         {
@@ -58,8 +59,15 @@ async def get_conversation(request: web.Request) -> web.Response:
 
 
 async def delete_conversation(request: web.Request) -> web.Response:
-    """Forget one conversation."""
-    conversation = await _find(request)
+    """Forget one conversation; another user's only where the request names that user."""
+    user_id = narrowed_user(request)
+    try:
+        conversation = await _find(request, user_id)
+    except ServiceError as error:
+        if user_id or error.reason != "CONVERSATION_NOT_FOUND":
+            raise
+        hint = f"{error.message}; another user's is deleted with that user's X-User-ID"
+        raise ServiceError(error.reason, hint, **error.metadata) from error
     done = await ask(
         "memory",
         request.app[CLIENTS].conversations.DeleteConversation,
@@ -76,16 +84,24 @@ async def delete_conversation(request: web.Request) -> web.Response:
     )
 
 
-async def _find(request: web.Request) -> Conversation:
-    """Return the conversation of the path, which also says whose it is."""
+async def _find_anywhere(request: web.Request) -> Conversation:
+    """Return the conversation of the path: the default user's first, then anybody's."""
     user_id = narrowed_user(request)
+    try:
+        return await _find(request, user_id)
+    except ServiceError as error:
+        if user_id or error.reason != "CONVERSATION_NOT_FOUND":
+            raise
+    return await _find(request, "", all_users=True)
+
+
+async def _find(request: web.Request, user_id: str, *, all_users: bool = False) -> Conversation:
+    """Return the conversation of the path, which also says whose it is."""
     found = await ask(
         "memory",
         request.app[CLIENTS].conversations.GetConversation,
         GetConversationRequest(
-            user_id=user_id,
-            all_users=not user_id,
-            conversation_id=request.match_info["id"],
+            user_id=user_id, all_users=all_users, conversation_id=request.match_info["id"]
         ),
         request_id=request_id_of(request),
     )

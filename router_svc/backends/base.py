@@ -1,6 +1,7 @@
 """What a backend is to the router.
 
-A new kind is a class like this in a file of its own and a line in `kinds.py`.
+A new kind is a class like this in a file of its own and a line in `kinds.py`, which
+makes it of its `settings.Backend`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from router_svc.model import Snapshot
 class Backend(Protocol):
     """A server that answers for models.
 
-    `chat` and `stream` raise `UpstreamError`; both end their work at the server
-    when they are cancelled or closed.
+    `chat` and `stream` raise `UpstreamError`, the only failure that moves on to the
+    next backend; limits on time are theirs to keep. Both end their work at the server
+    when they are cancelled or closed. Tokens count as unknown unless the answer's
+    `usage` tells them.
     """
 
     name: str

@@ -37,6 +37,8 @@ class OpenAIBackend:
     last_resort = False
 
     def __init__(self, config: settings.Backend) -> None:
+        if not config.url:
+            raise ConfigError(f"backends: {config.name}: url is missing; write its base URL")
         self.name = config.name
         self.url = config.url.rstrip("/")
         self.local = is_local(self.url) if config.local is None else config.local

@@ -67,11 +67,8 @@ def test_an_id_that_no_id_can_be_is_refused_by_its_headers_name(value):
 
 
 def test_hints_are_read():
-    route = read_route_hints(
-        headers(X_Provider="ollama", X_Model="m", X_Local_Only="TRUE", X_Max_Context="8192")
-    )
+    route = read_route_hints(headers(X_Provider="ollama", X_Model="m", X_Local_Only="TRUE"))
     assert (route.backend, route.model, route.local_only) == ("ollama", "m", True)
-    assert route.max_context_tokens == 8192
 
 
 @pytest.mark.parametrize(
@@ -100,9 +97,6 @@ def test_tracing_is_on_unless_switched_off():
     [
         (read_memory_hints, "X-Enable-Memory", "yes please"),
         (read_route_hints, "X-Local-Only", "2"),
-        (read_route_hints, "X-Max-Context", "-1"),
-        (read_route_hints, "X-Max-Context", "0"),
-        (read_route_hints, "X-Max-Context", "9999999999"),
         (read_untraced, "X-Enable-Tracing", "off"),
     ],
 )
@@ -131,6 +125,10 @@ def test_a_reply_says_who_answered():
         (MemoryOutcome(conversation_id="c", history_count=4), "history=4"),
         (MemoryOutcome(history_count=4, recall_count=2), "history=4, recall=2"),
         (MemoryOutcome(conversation_id="c", degraded="memory service down"), "memory service down"),
+        (
+            MemoryOutcome(conversation_id="c", history_count=2, degraded="recall is off"),
+            "history=2, recall is off",
+        ),
     ],
 )
 def test_memory_is_summed_up_in_a_few_words(outcome, words):

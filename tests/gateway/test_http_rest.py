@@ -251,15 +251,23 @@ async def test_a_conversation_comes_with_all_its_messages(stack: Stack):
             "request_id": "r",
         },
     ]
-    assert stack.memory.requests[1].user_id == "ana"
+    assert stack.memory.requests[-1].user_id == "ana"
 
 
 async def test_a_conversation_is_deleted_as_its_owners(stack: Stack):
     stack.memory.conversations = [conversation()]
-    async with stack.http.delete(f"{stack.url}/memory/conversations/conv-1") as reply:
+    address = f"{stack.url}/memory/conversations/conv-1"
+    async with stack.http.delete(address, headers={"X-User-ID": "ana"}) as reply:
         assert reply.status == 200
         assert (await reply.json())["deleted_messages"] == 5
     assert stack.memory.requests[-1].user_id == "ana"
+
+
+async def test_nobody_deletes_another_users_conversation_without_naming_the_user(stack: Stack):
+    stack.memory.conversations = [conversation()]
+    async with stack.http.delete(f"{stack.url}/memory/conversations/conv-1") as reply:
+        assert reply.status == 404
+        assert "X-User-ID" in (await reply.json())["error"]["message"]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

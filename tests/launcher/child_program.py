@@ -3,6 +3,7 @@
 argv: journal, name, then any of `stubborn` (ignores SIGTERM) and `exit=CODE` (ends at once).
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -19,11 +20,13 @@ def note(what: str) -> None:
 
 
 async def live() -> None:
+    stopped = asyncio.ensure_future(stop_requested())
+    await asyncio.sleep(0)  # now it listens for the signal: nobody may send it before "started"
     note("started")
     if "stubborn" in options:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         note("deaf")
-    await stop_requested()
+    await stopped
     note("stopped")
 
 

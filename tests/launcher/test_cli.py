@@ -23,7 +23,7 @@ SLOW = {"grpc", "aiohttp", "aiosqlite", "structlog", "uvloop", "xllamacpp"}
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status"], ["chat", "hi"], ["config", "check"], ["config", "show"], ["version"]],
+    [["status"], ["chat", "hi"], ["config", "show"], ["version"]],
 )
 def test_small_commands_load_no_service_and_nothing_slow(
     arguments: list[str], environment: dict[str, str], port: int

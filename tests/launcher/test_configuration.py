@@ -87,13 +87,30 @@ def test_data_directory_that_cannot_be_made_is_refused_with_a_hint(tmp_path: Pat
         make_data_dir(tmp_path / "file" / "data")
 
 
-def test_check_accepts_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_accepts_a_good_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "lair.toml").write_text(FILE)
+    monkeypatch.setenv("CLOUD_KEY", "sk-cloud")
 
     code, out, _ = run(capsys, "config", "check")
 
     assert code == 0
     assert str(tmp_path / "lair.toml") in out
+
+
+def test_check_names_a_key_that_the_environment_lacks_and_a_kind_that_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lair.toml").write_text(FILE)
+    code, out, err = run(capsys, "config", "check")
+    assert (code, out) == (78, "")
+    assert "CLOUD_KEY" in err
+
+    (tmp_path / "lair.toml").write_text(FILE.replace("env:CLOUD_KEY", "k") + 'kind = "opnai"\n')
+    code, out, err = run(capsys, "config", "check")
+    assert (code, out) == (78, "")
+    assert "did you mean 'openai'?" in err
 
 
 def test_check_names_every_problem_in_a_line_of_its_own(

@@ -37,16 +37,8 @@ def turn(name: str, *texts: str, **other: Any) -> Turn:
     """Build a turn of `ann` in `c`: what she says, and what else is said in turn."""
     roles = (user, assistant)
     messages = tuple(roles[n % 2](text) for n, text in enumerate(texts))
-    return Turn(
-        **{
-            "request_id": name,
-            "user_id": "ann",
-            "conversation_id": "c",
-            "messages": messages,
-            "at_us": NOW_US,
-            **other,
-        }
-    )
+    fixed = {"request_id": name, "user_id": "ann", "conversation_id": "c", "at_us": NOW_US}
+    return Turn(**{**fixed, "messages": messages, **other})
 
 
 def unit(*numbers: float) -> NDArray[np.float32]:

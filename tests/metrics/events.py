@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # these exist in the stubs only
     from lair.metrics.v1.report_service_pb2_grpc import ReportServiceAsyncStub
     from lair.metrics.v1.usage_service_pb2_grpc import UsageServiceAsyncStub
 
-NOW_US = 1_795_257_000_000_000  # 2026-11-21T11:30:00Z
+NOW_US = 1_795_257_000_000_000  # 2026-11-21T10:30:00Z
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US

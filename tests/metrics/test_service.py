@@ -64,10 +64,9 @@ async def test_an_empty_database_has_zeros_and_no_beginning(stubs: Stubs):
     assert await listed(stubs) == report.ListRequestsResponse()
 
 
-async def test_the_dashboard_sums_up_what_was_used(stubs: Stubs):
+def ten_days() -> list[RequestRecord]:
     qwen = {"model": "qwen", "backend": "here", "local": True, "new_message_count": 2}
-    await recorded(
-        stubs,
+    return [
         record(1, NOW_US - 9 * DAY_US, tokens=(1, 1), project="old", conversation_id="c", **qwen),
         record(2, NOW_US - DAY_US, tokens=(10, 5), session_id="s", **qwen),
         record(3, NOW_US - DAY_US, tokens=(10, 5), session_id="s", **qwen),
@@ -75,7 +74,11 @@ async def test_the_dashboard_sums_up_what_was_used(stubs: Stubs):
         record(5, NOW_US - HOUR_US, status=usage_pb2.STATUS_NO_BACKEND, new_message_count=1),
         record(6, NOW_US - 3 * DAY_US, status=usage_pb2.STATUS_AUTH),
         record(7, NOW_US - 5 * DAY_US, tokens=(7, 0), origin=usage_pb2.ORIGIN_INTERNAL, **qwen),
-    )
+    ]
+
+
+async def test_the_dashboard_sums_up_what_was_used(stubs: Stubs):
+    await recorded(stubs, *ten_days())
     day, share, count = report.DayActivity, report.UsageShare, report.StatusCount
     assert await dashboard(stubs) == report.GetDashboardResponse(
         time_zone="UTC",

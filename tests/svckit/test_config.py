@@ -263,7 +263,7 @@ def test_two_backends_of_one_name_are_refused() -> None:
         (BACKEND.replace('url = "http:', 'url = "ftp:') + "api_key = 'sk-secret'\n", {}),
         (BACKEND * 2 + "api_key = 'sk-secret'\n", {}),
         ("[backends]\na = { api_key = 'sk-secret' }\n", {}),
-        ("", {"LAIR_BACKENDS": '[{"name": "b", "api_key": "sk-secret"}]'}),
+        ("", {"LAIR_BACKENDS": '[{"name": "b", "url": 5, "api_key": "sk-secret"}]'}),
         ("", {"LAIR_BACKENDS": '[{"name": "b", "api_key": "sk-secret"'}),
         ("", {"LAIR_BACKENDS": '{"api_key": "sk-secret"}'}),
         ("", {"LAIR_BACKENDS__0__API_KEY": "sk-secret"}),

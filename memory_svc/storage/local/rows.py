@@ -64,5 +64,6 @@ def to_stored_message(row: sqlite3.Row) -> StoredMessage:
         backend=row["backend"],
         usage=None if row["usage"] is None else Usage.FromString(row["usage"]),
         request_id=row["request_id"],
+        finish_reason=row["finish_reason"],
         active=bool(row["active"]),
     )

@@ -112,6 +112,7 @@ class StoredMessage(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
+    FINISH_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Its number, unique in this memory."""
     parent_id: _builtins.int
@@ -126,6 +127,10 @@ class StoredMessage(_message.Message):
     """The request it came with."""
     active: _builtins.bool
     """Whether it is on the active path, which the next message continues."""
+    finish_reason: _builtins.str
+    """Why an answer ended: `stop`, `length`, …; `cancelled` or `error` for a partial
+    one. Empty for a client's message.
+    """
     @_builtins.property
     def message(self) -> _chat_pb2.Message:
         """What was said."""
@@ -151,10 +156,11 @@ class StoredMessage(_message.Message):
         usage: _chat_pb2.Usage | None = ...,
         request_id: _builtins.str = ...,
         active: _builtins.bool = ...,
+        finish_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "create_time", b"create_time", "message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "active", b"active", "backend", b"backend", "create_time", b"create_time", "id", b"id", "message", b"message", "model", b"model", "parent_id", b"parent_id", "position", b"position", "request_id", b"request_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "active", b"active", "backend", b"backend", "create_time", b"create_time", "finish_reason", b"finish_reason", "id", b"id", "message", b"message", "model", b"model", "parent_id", b"parent_id", "position", b"position", "request_id", b"request_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__usage: _TypeAlias = _typing.Literal["usage"]  # noqa: Y015
     _WhichOneofArgType__usage: _TypeAlias = _typing.Literal["_usage", b"_usage"]  # noqa: Y015
