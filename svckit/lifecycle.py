@@ -19,7 +19,6 @@ async def stop_requested() -> None:
     A supervised process holds a pipe to its supervisor as standard input; the
     pipe's end means that the supervisor died without a word.
     """
-    _spare_the_collector()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -35,6 +34,7 @@ async def stop_requested() -> None:
     if supervised:
         os.set_blocking(descriptor, False)
         loop.add_reader(descriptor, on_pipe)
+    _spare_the_collector()
     try:
         await stop.wait()
     finally:
