@@ -41,7 +41,10 @@ def read_caller(headers: Mapping[str, str]) -> Caller:
 
 def header_value(headers: Mapping[str, str], name: str) -> str:
     """Return a header's value, empty if it is absent; refuse what no id can be."""
-    value = headers.get(name, "").strip()
+    value = headers.get(name)
+    if not value:
+        return ""
+    value = value.strip()
     if len(value) > MAX_VALUE_CHARS:
         raise invalid_field(
             name,
