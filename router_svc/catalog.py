@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from router_svc.backends.base import Backend
 from router_svc.backends.discovery import discover
 from router_svc.model import BackendView, Snapshot, State, UpstreamError
+from router_svc.policy import Catalogue
+from router_svc.queue import Ask, DeviceQueue
+from router_svc.standing import Standings
 from svckit.logging import get_logger
 
 log = get_logger(__name__)
@@ -26,10 +29,19 @@ class Catalog:
     """The backends; `watch()` keeps them up to date."""
 
     def __init__(
-        self, backends: Sequence[Backend], *, probe_seconds: float, discover_ports: Sequence[int]
+        self,
+        backends: Sequence[Backend],
+        *,
+        probe_seconds: float,
+        discover_ports: Sequence[int],
+        standings: Standings,
+        aliases: Mapping[str, Sequence[str]],
     ) -> None:
+        self.standings = standings
+        self._aliases = aliases
         self._backends: dict[str, Backend] = {backend.name: backend for backend in backends}
         self._found: set[str] = set()
+        self._retired: list[Backend] = []
         self._snapshots: dict[str, Snapshot] = {}
         self._in_flight: dict[str, int] = {}
         self._probe_seconds = probe_seconds
@@ -51,22 +63,38 @@ class Catalog:
             for name, backend in self._backends.items()
         ]
 
-    def views(self) -> tuple[BackendView, ...]:
-        """Return what choosing needs to know, in the order of the configuration."""
-        return self._views
+    def known(self, ask: Ask) -> Catalogue:
+        """Return all that is known when a request is decided about."""
+        standings = self.standings.of(self._backends.values(), ask)
+        return Catalogue(self._views, standings, self._aliases)
+
+    def queue(self, name: str) -> DeviceQueue:
+        """Return the queue of a backend's device. Raises `UpstreamError` as `backend` does."""
+        return self.standings.devices.of(self.backend(name))
 
     def begin(self, name: str) -> None:
         """Count a request that `name` works on."""
         self._in_flight[name] = self._in_flight.get(name, 0) + 1
+        self.standings.begin(name)
 
-    def end(self, name: str, error: str = "", *, down: bool = False) -> None:
-        """Count it as over; an `error` is remembered, and with `down` at once acted on."""
+    def end(self, name: str, error: UpstreamError | None = None, *, answered: bool = False) -> None:
+        """Count it as over; an `error` is remembered, and a server that is gone at once down."""
         self._in_flight[name] -= 1
-        if error and name in self._snapshots:
-            before = self._snapshots[name]
-            state = State.DOWN if down else before.state
-            self._snapshots[name] = replace(before, error=error, state=state)
-            self._views = tuple(self._view(known) for known in self._backends)
+        if answered:
+            self.standings.succeeded(name)
+        elif error is None:
+            self.standings.ended(name)
+        else:
+            self.standings.failed(name, error)
+            self._note(name, error)
+
+    def _note(self, name: str, error: UpstreamError) -> None:
+        before = self._snapshots.get(name)
+        if before:
+            state = State.DOWN if error.unreachable else before.state
+            self._snapshots[name] = replace(before, error=error.message, state=state)
+            if state is not before.state:
+                self._views = tuple(self._view(known) for known in self._backends)
 
     async def refresh(self, *, if_older: bool = False) -> None:
         """Ask all backends again; with `if_older` only if nobody did within a second."""
@@ -82,7 +110,28 @@ class Catalog:
             for name, snapshot in zip(names, snapshots, strict=True):
                 await self._update(name, snapshot)
             self._looked = time.monotonic()
+            self.standings.devices.resize(
+                (b, self._snapshot(b.name)) for b in self._backends.values()
+            )
             self._views = tuple(self._view(name) for name in self._backends)
+
+    async def configure(
+        self, backends: Sequence[Backend], aliases: Mapping[str, Sequence[str]]
+    ) -> list[str]:
+        """Take over a new configuration; return the names that are gone.
+
+        What runs on a backend that is gone runs on: it is closed at the end.
+        """
+        async with self._lock:
+            old = self._backends
+            found = {name: old[name] for name in self._found}
+            self._backends = {backend.name: backend for backend in backends} | found
+            self._aliases = aliases
+            self._retired += [b for name, b in old.items() if self._backends.get(name) is not b]
+            gone = [name for name in old if name not in self._backends]
+            for name in gone:
+                self._snapshots.pop(name, None)
+            return gone
 
     async def watch(self) -> None:
         """Refresh for ever; cancel to stop."""
@@ -95,7 +144,7 @@ class Catalog:
 
     async def close(self) -> None:
         """Close every backend's connections."""
-        for backend in self._backends.values():
+        for backend in (*self._backends.values(), *self._retired):
             await backend.close()
 
     async def _update(self, name: str, snapshot: Snapshot) -> None:
@@ -119,7 +168,9 @@ class Catalog:
         return BackendView(
             name=name,
             local=backend.local,
-            priority=backend.priority,
+            priority=backend.config.priority,
             snapshot=self._snapshot(name),
             last_resort=backend.last_resort,
+            aliases=backend.config.aliases,
+            price=backend.config.price,
         )

@@ -20,16 +20,20 @@ from uuid6 import uuid7
 from lair.metrics.v1.usage_pb2 import STATUS_OK, Status
 from lair.router.v1.chat_pb2 import ChatCall, ChatEvent, Route
 from lair.router.v1.router_service_pb2 import ChatResponse
+from router_svc.affinity import Affinity
 from router_svc.catalog import Catalog
-from router_svc.model import AUTO, Candidate
-from router_svc.policy import Wish, choose
+from router_svc.line import Priority
+from router_svc.model import Candidate
+from router_svc.policy import Decision, choose, decide
 from router_svc.relay import Relay
 from router_svc.remembering import Memories, Remembered, conversation_key
 from router_svc.trace import Trace
+from router_svc.wishes import ask_of, wish_of
 from svckit import telemetry
 from svckit.errors import ServiceError, invalid_field
 from svckit.logging import bind_request_id, get_logger
 from svckit.outbox import Outbox
+from svckit.times import to_duration
 
 log = get_logger(__name__)
 
@@ -46,22 +50,29 @@ class Chats:
         records: Outbox,
         count: bool,
         default_user: str,
+        default_priority: Priority,
     ) -> None:
         self._catalog = catalog
         self._relay = Relay(catalog)
+        self._affinity = Affinity()
         self._memories = memories
         self._turns = turns
         self._records = records
         self._count = count
         self.default_user = default_user
+        self._default_priority = default_priority
 
     async def chat(self, call: ChatCall) -> ChatResponse:
         """Answer at once. Raises `ServiceError`."""
         with _Life(self, call, streamed=False) as life:
-            candidates = await self._choose(call)
+            candidates = (await self.decide(call)).candidates
             remembered = await life.remember(self._memories)
-            completion, candidate = await self._relay.chat(remembered.call, candidates, life.trace)
+            ask = ask_of(call, self._default_priority)
+            completion, candidate = await self._relay.chat(
+                remembered.call, candidates, life.trace, ask
+            )
             life.trace.completion(completion)
+            self._affinity.note(call, candidate.backend, candidate.model)
             return ChatResponse(
                 completion=completion,
                 route=_route(candidate, life.trace),
@@ -71,32 +82,40 @@ class Chats:
     async def stream(self, call: ChatCall) -> AsyncGenerator[list[ChatEvent]]:
         """Yield lists of events that were ready together. Raises `ServiceError`."""
         with _Life(self, call, streamed=True) as life:
-            candidates = await self._choose(call)
+            candidates = (await self.decide(call)).candidates
             remembered = await life.remember(self._memories)
-            stream = self._relay.stream(remembered.call, candidates, life.trace)
+            ask = ask_of(call, self._default_priority)
+            stream = self._relay.stream(remembered.call, candidates, life.trace, ask)
             async with aclosing(stream) as batches:
                 async for events, candidate in batches:
-                    if events[0].WhichOneof("event") == "started":
+                    if events[0].HasField("started"):
                         events[0].started.route.CopyFrom(_route(candidate, life.trace))
                         events[0].started.memory.CopyFrom(remembered.outcome)
                     life.trace.events(events)
-                    if events[-1].WhichOneof("event") == "completed":
+                    if events[-1].HasField("completed"):
+                        self._affinity.note(call, candidate.backend, candidate.model)
                         life.journal()
                     yield events
 
-    async def _choose(self, call: ChatCall) -> list[Candidate]:
+    def explain(self, call: ChatCall) -> Decision:
+        """Decide without running anything."""
+        ask = ask_of(call, self._default_priority)
+        return decide(wish_of(call, self._affinity.last(call)), self._catalog.known(ask))
+
+    async def decide(self, call: ChatCall) -> Decision:
+        """Decide who may answer. Raises `ServiceError`."""
         if not call.messages:
             raise invalid_field("messages", "messages is empty; send at least one")
-        hints = call.route
-        wish = Wish(hints.model or call.model or AUTO, hints.backend, hints.local_only)
+        wish = wish_of(call, self._affinity.last(call))
+        ask = ask_of(call, self._default_priority)
         try:
-            return choose(wish, self._catalog.views())
+            return choose(wish, self._catalog.known(ask))
         except ServiceError as error:
             if error.reason not in ("MODEL_NOT_FOUND", "NO_BACKEND"):
                 raise
         # A model may have been pulled, or a server started, since the last look.
         await self._catalog.refresh(if_older=True)
-        return choose(wish, self._catalog.views())
+        return choose(wish, self._catalog.known(ask))
 
     def keep(self, trace: Trace, *, remember: bool) -> None:
         """Journal what is counted and what is remembered."""
@@ -159,6 +178,7 @@ def _route(candidate: Candidate, trace: Trace) -> Route:
         model=candidate.model,
         reason=candidate.reason,
         fallback_count=max(0, trace.asked_count - 1),
+        queue_duration=to_duration(trace.queue_us),
     )
 
 

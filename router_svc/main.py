@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 
@@ -15,10 +18,18 @@ from router_svc.backends.recall import RecallBackend
 from router_svc.catalog import Catalog
 from router_svc.chats import Chats
 from router_svc.delivery import to_memory, to_metrics
+from router_svc.devices import Devices
+from router_svc.line import Priority
+from router_svc.modes import Modes
+from router_svc.queue import QueueLimits
+from router_svc.reload import Reloader
 from router_svc.remembering import Memories
 from router_svc.service import DESCRIPTOR, RouterService
+from router_svc.standing import Standings
 from svckit import settings as schema
 from svckit.channels import connect
+from svckit.config import load_settings
+from svckit.errors import ServiceError
 from svckit.grpc_server import Servicers
 from svckit.logging import get_logger
 from svckit.outbox import Outbox
@@ -35,35 +46,32 @@ _FLUSH_SECONDS = 5.0
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, *, memory: grpc.aio.Channel, metrics: grpc.aio.Channel
+    settings: Settings,
+    *,
+    memory: grpc.aio.Channel,
+    metrics: grpc.aio.Channel,
+    reread: Callable[[], Settings] = load_settings,
 ) -> AsyncIterator[Servicers]:
-    """Open the router; at the end deliver what is pending, within a few seconds."""
+    """Open the router; at the end deliver what is pending, within a few seconds.
+
+    `reread` reads the configuration again, for SIGHUP and `ReloadBackends`.
+    """
     turns, records = _outboxes(settings, memory, metrics)
-    catalog = Catalog(
-        _backends(settings, memory),
-        probe_seconds=settings.router.probe_seconds,
-        discover_ports=settings.router.discover_ports if settings.router.discover else (),
-    )
-    memories = Memories(
-        memory,
-        turns,
-        enabled=settings.memory.enabled,
-        timeout_seconds=settings.router.memory_timeout_ms / 1000,
-    )
-    chats = Chats(
-        catalog,
-        memories,
-        turns=turns,
-        records=records,
-        count=settings.metrics.enabled,
-        default_user=settings.memory.default_user,
-    )
-    service = RouterService(chats, catalog)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+    catalog = _catalog(settings, memory)
+    chats = _chats(settings, catalog, memory, turns, records)
+    built_in = partial(_built_in, memory=memory)
+    reloader = Reloader(catalog, reread, built_in)
+    service = RouterService(chats, catalog, reloader)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
     try:
         async with asyncio.TaskGroup() as tasks:
             owned = [
                 tasks.create_task(task)
-                for task in (catalog.watch(), turns.drain(), records.drain())
+                for task in (
+                    catalog.watch(),
+                    turns.drain(),
+                    records.drain(),
+                    _reload_on_hangup(reloader),
+                )
             ]
             await catalog.refresh(if_older=True)
             yield Servicers(
@@ -120,13 +128,71 @@ def _outboxes(
     return turns, records
 
 
+def _catalog(settings: Settings, memory: grpc.aio.Channel) -> Catalog:
+    return Catalog(
+        _backends(settings, memory),
+        probe_seconds=settings.router.probe_seconds,
+        discover_ports=settings.router.discover_ports if settings.router.discover else (),
+        standings=_standings(settings),
+        aliases=settings.router.aliases,
+    )
+
+
+def _chats(
+    settings: Settings, catalog: Catalog, memory: grpc.aio.Channel, turns: Outbox, records: Outbox
+) -> Chats:
+    memories = Memories(
+        memory,
+        turns,
+        enabled=settings.memory.enabled,
+        timeout_seconds=settings.router.memory_timeout_ms / 1000,
+    )
+    return Chats(
+        catalog,
+        memories,
+        turns=turns,
+        records=records,
+        count=settings.metrics.enabled,
+        default_user=settings.memory.default_user,
+        default_priority=Priority(settings.router.default_priority),
+    )
+
+
+def _standings(settings: Settings) -> Standings:
+    limits = QueueLimits(settings.router.max_waiting, settings.router.max_wait_seconds)
+    return Standings(Modes(settings.data_dir / "router" / "modes.json"), Devices(limits))
+
+
 def _backends(settings: Settings, memory: grpc.aio.Channel) -> list[Backend]:
-    backends = [make_backend(config) for config in settings.backends]
+    return [*map(make_backend, settings.backends), *_built_in(settings, memory)]
+
+
+def _built_in(settings: Settings, memory: grpc.aio.Channel) -> list[Backend]:
+    """Make what every configuration has."""
+    backends: list[Backend] = []
     if settings.llamacpp.gguf:
         url = f"http://127.0.0.1:{settings.llamacpp_port}/v1"
         backends.append(make_backend(schema.Backend(name="llamacpp", url=url)))
     backends.append(RecallBackend(memory, passages=settings.memory.context_limit))
     return backends
+
+
+async def _reload_on_hangup(reloader: Reloader) -> None:
+    """Reload whenever the process gets SIGHUP; a fault of the configuration is logged."""
+    hangup = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    except (RuntimeError, ValueError):
+        return  # not the main thread: `ReloadBackends` does the same
+    try:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            with contextlib.suppress(ServiceError):  # told by the log
+                await reloader.reload()
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def _flush(*outboxes: Outbox) -> None:

@@ -24,6 +24,18 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model can do; None where nobody says."""
+
+    chat: bool | None = None
+    embeddings: bool | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+    json_schema: bool | None = None
+    reasoning: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServedModel:
     """A model as its backend describes it."""
 
@@ -31,6 +43,8 @@ class ServedModel:
     created: int = 0
     context_length: int | None = None
     loaded: bool | None = None
+    capabilities: Capabilities = Capabilities()
+    slots: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,15 +67,56 @@ class BackendView:
     priority: int
     snapshot: Snapshot
     last_resort: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    context: int | None = None
+    # What a million tokens cost, in US dollars; 0 in the house.
+    price: float = 0.0
+    # Its models by every name they can be asked for, aliases included.
+    by_name: Mapping[str, ServedModel] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the models: a request must not compare its name with a thousand others."""
+        by_name = {model.id: model for model in self.snapshot.models}
+        by_name |= {f"{self.name}/{model.id}": model for model in self.snapshot.models}
+        for alias, target in self.aliases.items():
+            if target in by_name:
+                by_name.setdefault(alias, by_name[target])
+        object.__setattr__(self, "by_name", by_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What changes of a backend from request to request."""
+
+    # Only requests that name it reach it, by configuration or in gaming mode: why.
+    explicit_only: str = ""
+    # Its breaker is open, or it asked for time: asked last, never left out. Why.
+    resting: str = ""
+    # How long a request would wait for its device.
+    expected_wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A backend and model that may answer, and why it stands where it stands."""
+    """A backend and model that may answer, and why it stands where it stands.
+
+    `reason` is the short form for a header, `reasons` the whole one, most important
+    first.
+    """
 
     backend: str
     model: str
     reason: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A backend and model that may not answer, and what stands against it."""
+
+    backend: str
+    model: str
+    reasons: tuple[str, ...]
 
 
 class UpstreamError(Exception):

@@ -1,110 +1,277 @@
 """Which backends may answer a request, in which order, and why. Pure.
 
-Precedence: `X-Provider` and `X-Model`, an exact model (`model` or
-`backend/model`), `auto`. The order among those that may: up before down, then
-priority, then the order of the configuration.
+What is meant: `X-Provider` and `X-Model`, else an exact model (`model` or
+`backend/model`), an alias, or `auto`. Who may: every constraint of `CONSTRAINTS`
+holds. In which order: `ORDER`, each entry deciding where the ones before it tie.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from router_svc.model import AUTO, BackendView, Candidate, ServedModel, State
+from router_svc.model import (
+    AUTO,
+    BackendView,
+    Candidate,
+    Refused,
+    ServedModel,
+    Standing,
+    State,
+)
 from svckit.errors import ServiceError
 
-_RANK = {State.UP: 0, State.UNKNOWN: 1, State.LOADING: 2, State.DOWN: 3}
+# Ollama's clients add a tag to every name.
+_AUTO_NAMES = (AUTO, f"{AUTO}:latest", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request says about where it may go."""
+    """What a request says about where it may go, and what it needs there."""
 
-    model: str
+    model: str = AUTO
     backend: str = ""
     local_only: bool = False
+    kind: str = "chat"
+    tools: bool = False
+    vision: bool = False
+    json_schema: bool = False
+    # The backend that answered the conversation's last turn, and its model.
+    sticky: tuple[str, str] | None = None
+    # Tokens that the prompt takes on a backend and model, and that the answer may take.
+    estimate: Callable[[str, str], int] = field(default=lambda _backend, _model: 0)
+    # Whether history may be trimmed to fit; then only what cannot go counts.
+    trimmable: bool = True
 
 
-def choose(wish: Wish, views: Sequence[BackendView]) -> list[Candidate]:
-    """Return the candidates, best first. Raises `ServiceError` where there is none."""
-    allowed = [view for view in views if _allowed(view, wish)]
-    if not allowed:
-        raise _nobody(wish, views)
-    model = wish.model or AUTO
-    narrowed = len(allowed) < len(views)
-    candidates = _auto(allowed, narrowed=narrowed) if model == AUTO else _named(model, allowed)
-    if candidates:
-        return candidates
-    if model == AUTO:
-        raise ServiceError(
-            "NO_BACKEND", "no backend serves a chat model just now; `lair status` shows each"
-        )
-    raise _unknown(model, allowed, [view for view in views if view not in allowed])
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The candidates, best first, and who was refused."""
+
+    candidates: tuple[Candidate, ...]
+    refused: tuple[Refused, ...]
 
 
-def _allowed(view: BackendView, wish: Wish) -> bool:
-    return (not wish.backend or view.name == wish.backend) and (view.local or not wish.local_only)
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A backend, a model of it, and how the request names the two."""
+
+    view: BackendView
+    standing: Standing
+    model: ServedModel
+    place: int
+    named: str
+    explicit: bool
 
 
-def _ordered(views: Sequence[BackendView]) -> list[BackendView]:
-    return sorted(views, key=lambda view: (_RANK[view.snapshot.state], -view.priority))
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All that is known when a request is decided about."""
+
+    views: Sequence[BackendView]
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    # Names of the configuration (tiers, say) and what they stand for, best first.
+    aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def pair(
+        self, view: BackendView, model: ServedModel, place: int, named: str, *, explicit: bool
+    ) -> _Pair:
+        """Put together what a constraint looks at."""
+        standing = self.standings.get(view.name, _AT_EASE)
+        return _Pair(view, standing, model, place, named, explicit)
 
 
-def _auto(views: Sequence[BackendView], *, narrowed: bool) -> list[Candidate]:
-    servers = [view for view in views if not view.last_resort]
-    chosen = [
-        Candidate(
-            view.name, model.id, f"auto: {view.snapshot.state.name.lower()}, first chat model"
-        )
-        for view in _ordered(servers)
-        if (model := next(filter(_chats, view.snapshot.models), None))
-    ]
-    if chosen or servers:
-        return chosen
-    reason = "auto: nothing else is allowed" if narrowed else "auto: no LLM server was found"
-    return [
-        Candidate(view.name, model.id, reason)
-        for view in views
-        for model in view.snapshot.models[:1]
-    ]
+_AT_EASE = Standing()
 
 
-def _chats(model: ServedModel) -> bool:
-    """Tell embedding models apart by the one mark that every server shows: the name."""
-    return "embed" not in model.id.lower()
+def decide(wish: Wish, known: Catalogue) -> Decision:
+    """Return who may answer, best first, and who may not. Raises MODEL_NOT_FOUND."""
+    pairs = _meant(wish, known)
+    refused: list[Refused] = []
+    allowed: list[_Pair] = []
+    for pair in pairs:
+        against = tuple(text for check in CONSTRAINTS if (text := check(pair, wish)))
+        if against:
+            refused.append(Refused(pair.view.name, pair.model.id, against))
+        else:
+            allowed.append(pair)
+    servers = [pair for pair in allowed if not pair.view.last_resort or pair.explicit]
+    asked = [view for view in known.views if wish.backend in ("", view.name)]
+    if not servers and any(not view.last_resort for view in asked):
+        allowed = []  # the built-in answers stand in for no server, not for a refusing one
+    ordered = sorted(servers or allowed, key=lambda pair: [key(pair, wish) for _, key in ORDER])
+    return Decision(tuple(_candidate(pair, wish) for pair in ordered), tuple(refused))
 
 
-def _named(name: str, views: Sequence[BackendView]) -> list[Candidate]:
-    return [
-        Candidate(view.name, model.id, f"model {name}")
-        for view in _ordered(views)
-        for model in view.snapshot.models
-        if name in (model.id, f"{view.name}/{model.id}")
-    ]
+def choose(wish: Wish, known: Catalogue) -> Decision:
+    """Decide. Raises `ServiceError` where nobody may answer."""
+    decision = decide(wish, known)
+    if not decision.candidates:
+        raise _nobody(wish, decision.refused, known.views)
+    return decision
 
 
-def _nobody(wish: Wish, views: Sequence[BackendView]) -> ServiceError:
-    names = ", ".join(view.name for view in views)
-    if wish.backend and all(view.name != wish.backend for view in views):
+# -- what is meant -----------------------------------------------------------------
+
+
+def _meant(wish: Wish, known: Catalogue) -> list[_Pair]:
+    """List every backend and model that the request can mean."""
+    if wish.backend and all(view.name != wish.backend for view in known.views):
+        names = ", ".join(view.name for view in known.views)
         message = f"X-Provider names the backend {wish.backend!r}; there are: {names}"
-        return ServiceError("INVALID_FIELD", message, field="X-Provider")
-    return ServiceError("NO_BACKEND", f"no backend may take this request; there are: {names}")
+        raise ServiceError("INVALID_FIELD", message, field="X-Provider")
+    if wish.model in _AUTO_NAMES:
+        return _every_chat_model(wish, known)
+    pairs = [
+        known.pair(view, model, place, wish.model, explicit=True)
+        for place, target in enumerate(known.aliases.get(wish.model, (wish.model,)))
+        for view in known.views
+        if (model := view.by_name.get(target))
+    ]
+    if not pairs:
+        raise _unknown(wish.model, known)
+    return pairs
 
 
-def _unknown(
-    model: str, views: Sequence[BackendView], excluded: Sequence[BackendView]
-) -> ServiceError:
-    if elsewhere := _named(model, excluded):
-        names = ", ".join(candidate.backend for candidate in elsewhere)
-        message = f"{model!r} is served by {names}, which X-Local-Only or X-Provider excludes"
-        return ServiceError("MODEL_NOT_FOUND", message, model=model)
-    served = [served.id for view in views for served in view.snapshot.models]
-    near = difflib.get_close_matches(model, [AUTO, *served], n=1, cutoff=0.5)
+def _every_chat_model(wish: Wish, known: Catalogue) -> list[_Pair]:
+    """`auto`: of each backend the first model of the kind that is in memory, else the first."""
+    pairs: list[_Pair] = []
+    for place, view in enumerate(known.views):
+        able = [model for model in view.snapshot.models if _does(model, wish.kind)]
+        sticky = [model for model in able if (view.name, model.id) == wish.sticky]
+        loaded = [model for model in able if model.loaded]
+        first = (sticky or loaded or able)[:1]
+        pairs += [known.pair(view, m, place, AUTO, explicit=bool(wish.backend)) for m in first]
+    return pairs
+
+
+def _does(model: ServedModel, kind: str) -> bool:
+    able: bool | None = getattr(model.capabilities, kind, None)
+    if able is None:  # nobody says: the name is the one mark that every server shows
+        return ("embed" in model.id.lower()) == (kind == "embeddings")
+    return able
+
+
+# -- who may -----------------------------------------------------------------------
+
+
+def _is_asked(pair: _Pair, wish: Wish) -> str:
+    other = wish.backend and pair.view.name != wish.backend
+    return f"X-Provider asks for {wish.backend}" if other else ""
+
+
+def _stays_in_the_house(pair: _Pair, wish: Wish) -> str:
+    return "X-Local-Only, and it is remote" if wish.local_only and not pair.view.local else ""
+
+
+def _is_free_to_be_chosen(pair: _Pair, wish: Wish) -> str:
+    return "" if pair.explicit or wish.backend else pair.standing.explicit_only
+
+
+def _has_kind(pair: _Pair, wish: Wish) -> str:
+    able: bool | None = getattr(pair.model.capabilities, wish.kind, None)
+    return f"no {wish.kind} model" if able is False else ""
+
+
+def _has_tools(pair: _Pair, wish: Wish) -> str:
+    return "takes no tools" if wish.tools and pair.model.capabilities.tools is False else ""
+
+
+def _sees(pair: _Pair, wish: Wish) -> str:
+    return "takes no images" if wish.vision and pair.model.capabilities.vision is False else ""
+
+
+def _follows_schemas(pair: _Pair, wish: Wish) -> str:
+    lacks = wish.json_schema and pair.model.capabilities.json_schema is False
+    return "follows no JSON schema" if lacks else ""
+
+
+def _fits(pair: _Pair, wish: Wish) -> str:
+    window = pair.view.context or pair.model.context_length
+    if not window:
+        return ""
+    needed = wish.estimate(pair.view.name, pair.model.id)
+    return f"context of {window} tokens, about {needed} needed" if needed > window else ""
+
+
+# Each returns what stands against a pair, empty if nothing does.
+CONSTRAINTS: tuple[Callable[[_Pair, Wish], str], ...] = (
+    _is_asked,
+    _stays_in_the_house,
+    _is_free_to_be_chosen,
+    _has_kind,
+    _has_tools,
+    _sees,
+    _follows_schemas,
+    _fits,
+)
+
+
+# -- in which order ----------------------------------------------------------------
+
+_RANK = {State.UP: 0, State.UNKNOWN: 1, State.LOADING: 2, State.DOWN: 3}
+
+
+def _is_sticky(pair: _Pair, wish: Wish) -> bool:
+    return wish.sticky == (pair.view.name, pair.model.id)
+
+
+# A name for explaining, and a key: the lower goes first.
+ORDER: tuple[tuple[str, Callable[[_Pair, Wish], float]], ...] = (
+    ("state", lambda pair, _: _RANK[pair.view.snapshot.state]),
+    ("resting", lambda pair, _: bool(pair.standing.resting)),
+    ("alias order", lambda pair, _: pair.place if pair.named != AUTO else 0),
+    ("conversation", lambda pair, wish: not _is_sticky(pair, wish)),
+    ("loaded", lambda pair, _: pair.model.loaded is False),
+    ("priority", lambda pair, _: -pair.view.priority),
+    ("wait", lambda pair, _: round(pair.standing.expected_wait_seconds, 1)),
+    ("price", lambda pair, _: pair.view.price),
+    ("configuration", lambda pair, _: pair.place),
+)
+
+
+def _candidate(pair: _Pair, wish: Wish) -> Candidate:
+    view, state = pair.view, pair.view.snapshot.state.name.lower()
+    notes = [
+        "same as the conversation's last answer" if _is_sticky(pair, wish) else "",
+        state,
+        pair.standing.resting,
+        "loaded" if pair.model.loaded else "not loaded" if pair.model.loaded is False else "",
+        f"priority {view.priority}" if view.priority else "",
+        f"wait about {wait:.1f} s" if (wait := pair.standing.expected_wait_seconds) else "",
+        f"{view.price:g} USD a million tokens" if view.price else "",
+    ]
+    if view.last_resort and not pair.explicit:
+        head = "auto: no LLM server was found"
+    else:
+        first = next(filter(None, notes))
+        head = f"auto: {first}" if pair.named == AUTO else f"model {pair.named}"
+    return Candidate(view.name, pair.model.id, head, tuple(filter(None, notes)))
+
+
+# -- why nobody --------------------------------------------------------------------
+
+
+def _nobody(wish: Wish, refused: Sequence[Refused], views: Sequence[BackendView]) -> ServiceError:
+    listed = "; ".join(f"{r.backend}/{r.model}: {', '.join(r.reasons)}" for r in refused[:5])
+    if refused and all(any("context of" in text for text in r.reasons) for r in refused):
+        message = f"the prompt is too long for every model that may take it: {listed}"
+        return ServiceError("CONTEXT_LENGTH_EXCEEDED", message, model=wish.model)
+    if refused:
+        message = f"no backend may take this request: {listed}"
+        return ServiceError("NO_BACKEND", message, model=wish.model)
+    names = ", ".join(view.name for view in views)
+    message = f"no backend serves a {wish.kind} model just now (there are: {names}); see /health"
+    return ServiceError("NO_BACKEND", message, model=wish.model)
+
+
+def _unknown(model: str, known: Catalogue) -> ServiceError:
+    names = [AUTO, *known.aliases, *(name for view in known.views for name in view.by_name)]
+    near = difflib.get_close_matches(model, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is"
-    blind = [v.name for v in views if not v.snapshot.models]
+    blind = [view.name for view in known.views if not view.snapshot.models]
     if blind:
         hint += f" (not asked yet or down: {', '.join(blind)})"
-    return ServiceError(
-        "MODEL_NOT_FOUND", f"no backend serves the model {model!r}; {hint}", model=model
-    )
+    message = f"no backend serves the model {model!r}; {hint}"
+    return ServiceError("MODEL_NOT_FOUND", message, model=model)

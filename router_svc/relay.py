@@ -7,13 +7,15 @@ failure is the answer's end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 
 from lair.metrics.v1.usage_pb2 import STATUS_CLIENT_CANCELLED, STATUS_INTERNAL_ERROR, STATUS_OK
-from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
+from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent, Waiting
 from router_svc.catalog import Catalog
 from router_svc.model import Candidate, UpstreamError
+from router_svc.queue import Ask, Place, QueueFullError, QueueTimeoutError
 from router_svc.trace import Trace, status_of
 from svckit.errors import ServiceError
 from svckit.logging import get_logger
@@ -28,16 +30,19 @@ class Relay:
         self._catalog = catalog
 
     async def chat(
-        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace
+        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace, ask: Ask
     ) -> tuple[ChatCompletion, Candidate]:
         """Return the answer and who gave it. Raises `ServiceError`."""
         failures: list[UpstreamError] = []
         for candidate in candidates:
-            attempt = _Attempt(self._catalog, candidate, trace)
             try:
-                with attempt:
-                    backend = self._catalog.backend(candidate.backend)
-                    completion = await backend.chat(call, candidate.model)
+                with self._place(candidate, ask) as place:
+                    since = time.perf_counter()
+                    await place.admitted()
+                    trace.queued(since)
+                    with _Attempt(self._catalog, candidate, trace):
+                        backend = self._catalog.backend(candidate.backend)
+                        completion = await backend.chat(call, candidate.model)
             except UpstreamError as error:
                 failures.append(error)
                 if not error.try_next:
@@ -47,7 +52,7 @@ class Relay:
         raise _exhausted(call, candidates, failures)
 
     async def stream(
-        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace
+        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace, ask: Ask
     ) -> AsyncGenerator[tuple[list[ChatEvent], Candidate]]:
         """Yield the events of the answer with who gives it. Raises `ServiceError`.
 
@@ -59,16 +64,21 @@ class Relay:
             held: list[ChatEvent] = []
             begun = False
             try:
-                with _Attempt(self._catalog, candidate, trace):
-                    backend = self._catalog.backend(candidate.backend)
-                    async with aclosing(backend.stream(call, candidate.model)) as batches:
-                        async for events in batches:
-                            held += events
-                            if not held or held[-1].WhichOneof("event") in ("started", "completed"):
-                                continue
-                            begun = True
-                            yield held, candidate
-                            held = []
+                with self._place(candidate, ask) as place:
+                    since = time.perf_counter()
+                    async for position in place.positions():
+                        yield [ChatEvent(waiting=Waiting(position=position))], candidate
+                    trace.queued(since)
+                    with _Attempt(self._catalog, candidate, trace):
+                        backend = self._catalog.backend(candidate.backend)
+                        async with aclosing(backend.stream(call, candidate.model)) as batches:
+                            async for events in batches:
+                                held += events
+                                if not held or _is_end_or_start(held[-1]):
+                                    continue
+                                begun = True
+                                yield held, candidate
+                                held = []
             except UpstreamError as error:
                 failures.append(error)
                 if begun or not error.try_next:
@@ -77,6 +87,21 @@ class Relay:
             yield held, candidate
             return
         raise _exhausted(call, candidates, failures)
+
+    @contextmanager
+    def _place(self, candidate: Candidate, ask: Ask) -> Iterator[Place]:
+        """Wait in the queue of the candidate's device; no room is a failure like another."""
+        try:
+            with self._catalog.queue(candidate.backend).enter(ask) as place:
+                yield place
+        except (QueueFullError, QueueTimeoutError) as error:
+            raise UpstreamError(
+                "RATE_LIMITED", str(error), retry_after_seconds=error.retry_after_seconds
+            ) from error
+
+
+def _is_end_or_start(event: ChatEvent) -> bool:
+    return event.HasField("started") or event.HasField("completed")
 
 
 class _Attempt:
@@ -97,12 +122,12 @@ class _Attempt:
         name = self._candidate.backend
         if isinstance(error, UpstreamError):
             log.warning("backend failed", backend=name, error=error.message)
-            self._catalog.end(name, error.message, down=error.unreachable)
+            self._catalog.end(name, error)
             self._trace.end_attempt(
                 status_of(error.reason), http_status=error.status, error=error.message
             )
             return
-        self._catalog.end(name)
+        self._catalog.end(name, answered=error is None)
         if error is None:
             self._trace.end_attempt(STATUS_OK, http_status=200)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):

@@ -14,6 +14,8 @@ from router_svc.backends.base import Backend
 from router_svc.catalog import Catalog
 from router_svc.chats import Chats
 from router_svc.model import AUTO, ServedModel, Snapshot, State
+from router_svc.reload import Reloader
+from svckit.errors import invalid_field
 from svckit.pages import decode_token, encode_token, page_size
 from svckit.times import to_timestamp
 
@@ -30,9 +32,10 @@ _STATES: dict[State, pb.BackendState.ValueType] = {
 class RouterService(rpc.RouterServiceServicer):
     """Answers for the router."""
 
-    def __init__(self, chats: Chats, catalog: Catalog) -> None:
+    def __init__(self, chats: Chats, catalog: Catalog, reloader: Reloader) -> None:
         self._chats = chats
         self._catalog = catalog
+        self._reloader = reloader
 
     async def Chat(
         self,
@@ -69,6 +72,59 @@ class RouterService(rpc.RouterServiceServicer):
             token = encode_token("" if last is models[0] else last.id)
         return pb.ListModelsResponse(models=page[:size], next_page_token=token)
 
+    async def ExplainRoute(
+        self,
+        request: pb.ExplainRouteRequest,
+        context: grpc.aio.ServicerContext[pb.ExplainRouteRequest, pb.ExplainRouteResponse],  # noqa: ARG002
+    ) -> pb.ExplainRouteResponse:
+        """Tell where a chat would go, and why."""
+        decision = self._chats.explain(request.call)
+        eligible = [
+            pb.RouteCandidate(backend=c.backend, model=c.model, eligible=True, reasons=c.reasons)
+            for c in decision.candidates
+        ]
+        refused = [
+            pb.RouteCandidate(backend=r.backend, model=r.model, reasons=r.reasons)
+            for r in decision.refused
+        ]
+        return pb.ExplainRouteResponse(candidates=eligible + refused)
+
+    async def SetBackendMode(
+        self,
+        request: pb.SetBackendModeRequest,
+        context: grpc.aio.ServicerContext[pb.SetBackendModeRequest, pb.SetBackendModeResponse],  # noqa: ARG002
+    ) -> pb.SetBackendModeResponse:
+        """Take backends out of automatic choice, or put them back."""
+        entries = [entry for entry in self._catalog.backends() if not entry[0].last_resort]
+        names = {backend.name for backend, *_ in entries if backend.local}
+        if request.backend:
+            names = {backend.name for backend, *_ in entries} & {request.backend}
+            if not names:
+                known = ", ".join(backend.name for backend, *_ in entries) or "none"
+                raise invalid_field(
+                    "backend", f"there is no backend {request.backend!r}; there are: {known}"
+                )
+        modes = self._catalog.standings.modes
+        if request.mode == pb.BACKEND_MODE_EXPLICIT_ONLY:
+            hold = request.hold_duration
+            timed = request.HasField("hold_duration")
+            modes.hold(names, hold.seconds + hold.nanos / 1e9 if timed else None)
+        else:
+            modes.release(names)
+        changed = [self._backend(*entry) for entry in entries if entry[0].name in names]
+        return pb.SetBackendModeResponse(backends=changed)
+
+    async def ReloadBackends(
+        self,
+        request: pb.ReloadBackendsRequest,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.ReloadBackendsRequest, pb.ReloadBackendsResponse],  # noqa: ARG002
+    ) -> pb.ReloadBackendsResponse:
+        """Read the configuration again."""
+        change = await self._reloader.reload()
+        return pb.ReloadBackendsResponse(
+            added=change.added, removed=change.removed, changed=change.changed
+        )
+
     async def ListBackends(
         self,
         request: pb.ListBackendsRequest,  # noqa: ARG002
@@ -76,8 +132,26 @@ class RouterService(rpc.RouterServiceServicer):
     ) -> pb.ListBackendsResponse:
         """List the backends."""
         return pb.ListBackendsResponse(
-            backends=[_backend(*entry) for entry in self._catalog.backends()]
+            backends=[self._backend(*entry) for entry in self._catalog.backends()]
         )
+
+    def _backend(self, backend: Backend, snapshot: Snapshot, in_flight: int) -> pb.Backend:
+        return pb.Backend(
+            name=backend.name,
+            kind=backend.kind,
+            url=backend.url,
+            local=backend.local,
+            state=_STATES[snapshot.state],
+            last_error=snapshot.error,
+            check_time=to_timestamp(snapshot.checked_us),
+            models=[model.id for model in snapshot.models],
+            in_flight_count=in_flight,
+            mode=self._mode(backend),
+        )
+
+    def _mode(self, backend: Backend) -> pb.BackendMode.ValueType:
+        held = self._catalog.standings.explicit_only(backend)
+        return pb.BACKEND_MODE_EXPLICIT_ONLY if held else pb.BACKEND_MODE_AUTO
 
 
 def _merged_models(catalog: Catalog) -> list[pb.Model]:
@@ -97,19 +171,4 @@ def _model(backend: Backend, served: ServedModel) -> pb.Model:
         context_length=served.context_length,
         loaded=served.loaded,
         extra_json=msgspec.json.encode(served.extra) if served.extra else b"",
-    )
-
-
-def _backend(backend: Backend, snapshot: Snapshot, in_flight: int) -> pb.Backend:
-    return pb.Backend(
-        name=backend.name,
-        kind=backend.kind,
-        url=backend.url,
-        local=backend.local,
-        state=_STATES[snapshot.state],
-        last_error=snapshot.error,
-        check_time=to_timestamp(snapshot.checked_us),
-        models=[model.id for model in snapshot.models],
-        in_flight_count=in_flight,
-        mode=pb.BACKEND_MODE_AUTO,
     )

@@ -66,6 +66,7 @@ class Trace:
         self.parent_head = ""
         self.attempts: list[Attempt] = []
         self.asked_count = 0
+        self.queue_us = 0
         self.backend = ""
         self.model = ""
         self.local = False
@@ -85,6 +86,10 @@ class Trace:
         self._calls: dict[int, ToolCall] = {}
 
     # -- notes -----------------------------------------------------------------
+
+    def queued(self, since: float) -> None:
+        """Note that the request waited for a device since `since`, of `time.perf_counter`."""
+        self.queue_us += _since(since)
 
     def begin_attempt(self, backend: str, model: str, *, local: bool) -> None:
         """Note that a backend is asked."""
@@ -186,6 +191,7 @@ class Trace:
             duration_us=self.duration_us(),
             first_token_us=self._first_token_us,
             upstream_us=self._upstream_us,
+            queue_us=self.queue_us,
             attempts=self.attempts,
             new_message_count=_new_messages(call) + answered,
             finish_reason=self._finish_reason,

@@ -65,6 +65,20 @@ class Router(Section):
     probe_seconds: Seconds = Field(
         10.0, description="How often backends are asked how they are and what they serve."
     )
+    aliases: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Names for models or `backend/model`, best first: "
+        '`small = ["3070/qwen3:8b", "mini"]`.',
+    )
+    max_waiting: int = Field(
+        64, ge=0, description="Requests that may wait for one device; more are told to come back."
+    )
+    max_wait_seconds: Seconds = Field(
+        600.0, description="How long a request may wait for its device."
+    )
+    default_priority: Literal["interactive", "agent", "batch"] = Field(
+        "interactive", description="Class of a request that names none (`X-Priority`)."
+    )
     memory_timeout_ms: int = Field(
         250,
         ge=1,
@@ -176,7 +190,27 @@ class Backend(Section):
         None, description="Its key: `env:NAME` reads it from the environment."
     )
     models: tuple[str, ...] = Field((), description="What it serves. Default: what it says.")
+    aliases: dict[str, str] = Field(
+        default_factory=dict, description='Other names for its models: `{"gpt-4o" = "qwen3:30b"}`.'
+    )
     priority: int = Field(0, description="The highest of those that could answer is asked first.")
+    explicit_only: bool = Field(
+        default=False, description="Only requests that name it reach it; `auto` never does."
+    )
+    device: str = Field(
+        "",
+        description="The GPU it runs on, your choice of name: backends of one device share one "
+        "queue. Default: its own.",
+    )
+    max_concurrent: int | None = Field(
+        None,
+        ge=0,
+        description="Requests it works on at a time; the others wait in lair. 0 is no limit. "
+        "Default: what it says, else no limit.",
+    )
+    price: float = Field(
+        0.0, ge=0, description="US dollars a million tokens: of equals the cheaper is asked first."
+    )
     local: bool | None = Field(
         None, description="Whether it is in the house. Default: by its address."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
@@ -15,6 +16,11 @@ def now_us() -> int:
 def to_timestamp(us: int) -> Timestamp:
     """Turn microseconds since 1970 into a protobuf timestamp."""
     return Timestamp(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
+
+
+def to_duration(us: int) -> Duration:
+    """Turn microseconds into a protobuf duration."""
+    return Duration(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
 
 
 def to_us(timestamp: Timestamp) -> int:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
 from router_svc.model import Snapshot
+from svckit import settings
 
 
 class Backend(Protocol):
@@ -26,7 +27,8 @@ class Backend(Protocol):
     kind: str
     url: str
     local: bool
-    priority: int
+    # As it is configured; what was found or is built in has a configuration too.
+    config: settings.Backend
     # Answers only where no other backend exists, and never counts as memory.
     last_resort: bool
 

@@ -42,12 +42,11 @@ class OpenAIBackend:
         self.name = config.name
         self.url = config.url.rstrip("/")
         self.local = is_local(self.url) if config.local is None else config.local
-        self.priority = config.priority
         self._models = tuple(ServedModel(id=name) for name in config.models)
         self._headers = {"content-type": "application/json"}
         if config.api_key:
             self._headers["authorization"] = f"Bearer {resolve_key(config)}"
-        self._config = config
+        self.config = self._config = config
         self._session: aiohttp.ClientSession | None = None
 
     async def probe(self) -> Snapshot:

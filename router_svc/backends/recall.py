@@ -27,6 +27,7 @@ from lair.router.v1.chat_pb2 import (
     Started,
 )
 from router_svc.model import ServedModel, Snapshot, State, UpstreamError
+from svckit import settings
 from svckit.errors import from_rpc_error
 from svckit.times import now_us
 
@@ -47,8 +48,8 @@ class RecallBackend:
     name = "lair"
     url = ""
     local = True
-    priority = -1000
     last_resort = True
+    config = settings.Backend(name=name, kind=kind, max_concurrent=0)
 
     def __init__(self, memory: grpc.aio.Channel, *, passages: int) -> None:
         self._recall = RecallServiceStub(memory)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,11 @@ from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from router_svc.backends.kinds import make_backend
 from router_svc.backends.openai import OpenAIBackend, is_local
 from router_svc.catalog import Catalog
+from router_svc.devices import Devices
 from router_svc.model import Snapshot, State
+from router_svc.modes import Modes
+from router_svc.queue import QueueLimits
+from router_svc.standing import Standings
 from svckit import settings
 from svckit.config import ConfigError
 from tests.fakes.answers import Answer, Step, model_entry, reply
@@ -220,7 +225,9 @@ async def test_a_model_nobody_serves_is_looked_for_and_then_unknown(
     assert not server.received
 
 
-async def test_unknown_models_do_not_make_the_backends_busy(server: OpenAIServer) -> None:
+async def test_unknown_models_do_not_make_the_backends_busy(
+    server: OpenAIServer, tmp_path: Path
+) -> None:
     looks = []
 
     class Counting(OpenAIBackend):
@@ -229,7 +236,13 @@ async def test_unknown_models_do_not_make_the_backends_busy(server: OpenAIServer
             return await super().probe()
 
     backend = Counting(settings.Backend(name="a", url=server.url))
-    catalog = Catalog([backend], probe_seconds=3600, discover_ports=())
+    catalog = Catalog(
+        [backend],
+        probe_seconds=3600,
+        discover_ports=(),
+        standings=Standings(Modes(tmp_path / "modes.json"), Devices(QueueLimits(9, 9))),
+        aliases={},
+    )
     await asyncio.gather(*(catalog.refresh(if_older=True) for _ in range(10)))
     await catalog.close()
     assert looks == ["a"]

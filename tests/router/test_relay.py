@@ -85,7 +85,7 @@ async def test_a_stream_is_relayed_with_who_answers(
     assert text_of(said) == "Hello there"
     route = said[0].started.route
     assert (route.backend, route.model, route.fallback_count) == ("a", "tiny", 0)
-    assert route.reason == "auto: up, first chat model"
+    assert route.reason == "auto: up"
     assert said[-1].completed.usage.total_tokens == 7
     [received] = server.received
     assert (received.body["model"], received.body["stream"]) == ("tiny", True)

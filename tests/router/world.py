@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,16 @@ class World:
 
     @asynccontextmanager
     async def router(
-        self, *servers: OpenAIServer, backend: dict[str, Any] | None = None, **sections: Any
+        self,
+        *servers: OpenAIServer,
+        backend: dict[str, Any] | None = None,
+        reread: Callable[[], Settings] | None = None,
+        **sections: Any,
     ) -> AsyncIterator[RouterServiceStub]:
         """Open a router over `servers`, called `a`, `b` and so on.
 
-        `backend` holds settings of each of them, `sections` tables of lair.toml.
+        `backend` holds settings of each of them, `sections` tables of lair.toml, and
+        `reread` returns the settings of a reload.
         """
         backends = [
             {"name": name, "url": server.url, **(backend or {})}
@@ -57,7 +62,11 @@ class World:
         )
         memory = InProcessChannel(self.memory.servicers())
         metrics = InProcessChannel(self.metrics.servicers())
-        async with open_service(settings, memory=memory, metrics=metrics) as servicers:
+        self.settings = settings
+        again = reread or (lambda: settings)
+        async with open_service(
+            settings, memory=memory, metrics=metrics, reread=again
+        ) as servicers:
             yield RouterServiceStub(InProcessChannel(servicers))
 
     def journal(self, name: str) -> bytes:

@@ -447,6 +447,7 @@ class Model(_message.Message):
     CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
     LOADED_FIELD_NUMBER: _builtins.int
+    ALIAS_TARGETS_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The name to ask for."""
@@ -460,6 +461,10 @@ class Model(_message.Message):
     """Whether the backend has it in memory, where the backend says."""
     extra_json: _builtins.bytes
     """A JSON object of the backend's own fields. Empty if there is none."""
+    @_builtins.property
+    def alias_targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it stands for, best first, where it is a name of the configuration."""
+
     def __init__(
         self,
         *,
@@ -468,11 +473,12 @@ class Model(_message.Message):
         context_length: _builtins.int | None = ...,
         created: _builtins.int = ...,
         loaded: _builtins.bool | None = ...,
+        alias_targets: _abc.Iterable[_builtins.str] | None = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "_loaded", b"_loaded", "context_length", b"context_length", "loaded", b"loaded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "_loaded", b"_loaded", "backend", b"backend", "context_length", b"context_length", "created", b"created", "extra_json", b"extra_json", "id", b"id", "loaded", b"loaded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "_loaded", b"_loaded", "alias_targets", b"alias_targets", "backend", b"backend", "context_length", b"context_length", "created", b"created", "extra_json", b"extra_json", "id", b"id", "loaded", b"loaded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__context_length: _TypeAlias = _typing.Literal["context_length"]  # noqa: Y015
     _WhichOneofArgType__context_length: _TypeAlias = _typing.Literal["_context_length", b"_context_length"]  # noqa: Y015
@@ -544,6 +550,10 @@ class Backend(_message.Message):
     QUEUED_COUNT_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    SLOT_COUNT_FIELD_NUMBER: _builtins.int
+    RESTING_FIELD_NUMBER: _builtins.int
+    MODE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name in the configuration, or the one it was found under."""
     kind: _builtins.str
@@ -564,6 +574,12 @@ class Backend(_message.Message):
     """How it takes part in automatic choice."""
     tokens_per_second: _builtins.float
     """Tokens a second over its recent answers. Unset if unknown."""
+    device: _builtins.str
+    """The device whose queue it shares."""
+    slot_count: _builtins.int
+    """Requests its device works on at a time; 0 is no limit."""
+    resting: _builtins.str
+    """Why it is asked last just now, for example `failed repeatedly`. Empty if it is not."""
     @_builtins.property
     def check_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last asked how it is."""
@@ -571,6 +587,10 @@ class Backend(_message.Message):
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The models it serves."""
+
+    @_builtins.property
+    def mode_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when its mode holds. Unset for good, or where it is `BACKEND_MODE_AUTO`."""
 
     def __init__(
         self,
@@ -587,10 +607,14 @@ class Backend(_message.Message):
         queued_count: _builtins.int = ...,
         mode: Global___BackendMode.ValueType = ...,
         tokens_per_second: _builtins.float | None = ...,
+        device: _builtins.str = ...,
+        slot_count: _builtins.int = ...,
+        resting: _builtins.str = ...,
+        mode_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "check_time", b"check_time", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "check_time", b"check_time", "mode_expire_time", b"mode_expire_time", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "check_time", b"check_time", "in_flight_count", b"in_flight_count", "kind", b"kind", "last_error", b"last_error", "local", b"local", "mode", b"mode", "models", b"models", "name", b"name", "queued_count", b"queued_count", "state", b"state", "tokens_per_second", b"tokens_per_second", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "check_time", b"check_time", "device", b"device", "in_flight_count", b"in_flight_count", "kind", b"kind", "last_error", b"last_error", "local", b"local", "mode", b"mode", "mode_expire_time", b"mode_expire_time", "models", b"models", "name", b"name", "queued_count", b"queued_count", "resting", b"resting", "slot_count", b"slot_count", "state", b"state", "tokens_per_second", b"tokens_per_second", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tokens_per_second: _TypeAlias = _typing.Literal["tokens_per_second"]  # noqa: Y015
     _WhichOneofArgType__tokens_per_second: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second"]  # noqa: Y015
@@ -737,3 +761,56 @@ class SetBackendModeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetBackendModeResponse: _TypeAlias = SetBackendModeResponse  # noqa: Y015
+
+@_typing.final
+class ReloadBackendsRequest(_message.Message):
+    """Asks to read the configuration again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadBackendsRequest: _TypeAlias = ReloadBackendsRequest  # noqa: Y015
+
+@_typing.final
+class ReloadBackendsResponse(_message.Message):
+    """What the new configuration changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Backends that are new."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Backends that are gone; what they work on goes on."""
+
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Backends whose settings changed."""
+
+    def __init__(
+        self,
+        *,
+        added: _abc.Iterable[_builtins.str] | None = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+        changed: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadBackendsResponse: _TypeAlias = ReloadBackendsResponse  # noqa: Y015

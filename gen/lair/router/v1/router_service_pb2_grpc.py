@@ -79,6 +79,11 @@ class RouterServiceStub(object):
                 request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeRequest.SerializeToString,
                 response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeResponse.FromString,
                 _registered_method=True)
+        self.ReloadBackends = channel.unary_unary(
+                '/lair.router.v1.RouterService/ReloadBackends',
+                request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.ReloadBackendsRequest.SerializeToString,
+                response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.ReloadBackendsResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServiceServicer(object):
@@ -145,6 +150,13 @@ class RouterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReloadBackends(self, request, context):
+        """Reads the configuration again. Nothing changes where it has a fault.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -187,6 +199,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.SetBackendMode,
                     request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeRequest.FromString,
                     response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeResponse.SerializeToString,
+            ),
+            'ReloadBackends': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadBackends,
+                    request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.ReloadBackendsRequest.FromString,
+                    response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.ReloadBackendsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -410,6 +427,33 @@ class RouterService(object):
             '/lair.router.v1.RouterService/SetBackendMode',
             lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeRequest.SerializeToString,
             lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadBackends(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.router.v1.RouterService/ReloadBackends',
+            lair_dot_router_dot_v1_dot_router__service__pb2.ReloadBackendsRequest.SerializeToString,
+            lair_dot_router_dot_v1_dot_router__service__pb2.ReloadBackendsResponse.FromString,
             options,
             channel_credentials,
             insecure,

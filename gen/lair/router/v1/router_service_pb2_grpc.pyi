@@ -54,6 +54,8 @@ class RouterServiceStub:
     """Tells where a request would go and why, without running it."""
     SetBackendMode: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.SetBackendModeRequest, _router_service_pb2.SetBackendModeResponse]
     """Takes backends out of automatic choice (gaming mode), or puts them back."""
+    ReloadBackends: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ReloadBackendsRequest, _router_service_pb2.ReloadBackendsResponse]
+    """Reads the configuration again. Nothing changes where it has a fault."""
 
 @_typing.type_check_only
 class RouterServiceAsyncStub(RouterServiceStub):
@@ -81,6 +83,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Tells where a request would go and why, without running it."""
     SetBackendMode: _aio.UnaryUnaryMultiCallable[_router_service_pb2.SetBackendModeRequest, _router_service_pb2.SetBackendModeResponse]  # type: ignore[assignment]
     """Takes backends out of automatic choice (gaming mode), or puts them back."""
+    ReloadBackends: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ReloadBackendsRequest, _router_service_pb2.ReloadBackendsResponse]  # type: ignore[assignment]
+    """Reads the configuration again. Nothing changes where it has a fault."""
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     """Chooses a backend for a request, relays what it says, and afterwards has the
@@ -153,5 +157,13 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.SetBackendModeResponse, _abc.Awaitable[_router_service_pb2.SetBackendModeResponse]]:
         """Takes backends out of automatic choice (gaming mode), or puts them back."""
+
+    @_abc_1.abstractmethod
+    def ReloadBackends(
+        self,
+        request: _router_service_pb2.ReloadBackendsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.ReloadBackendsResponse, _abc.Awaitable[_router_service_pb2.ReloadBackendsResponse]]:
+        """Reads the configuration again. Nothing changes where it has a fault."""
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

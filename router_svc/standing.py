@@ -1,0 +1,67 @@
+"""How backends stand just now: resting, left alone, busy. Changes with every request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from router_svc.backends.base import Backend
+from router_svc.breaker import Breaker
+from router_svc.devices import Devices
+from router_svc.model import Standing, UpstreamError
+from router_svc.modes import Modes
+from router_svc.queue import Ask
+
+
+class Standings:
+    """The breakers of all backends, their devices' queues, and gaming mode."""
+
+    def __init__(self, modes: Modes, devices: Devices) -> None:
+        self.modes = modes
+        self.devices = devices
+        self._breakers: dict[str, Breaker] = {}
+
+    def of(self, backends: Iterable[Backend], ask: Ask) -> dict[str, Standing]:
+        """Return how each backend stands for who asks; who stands well is left out."""
+        now = time.monotonic()
+        standings = {}
+        for backend in backends:
+            breaker = self._breakers.get(backend.name)
+            resting = breaker.resting(now) if breaker else ""
+            explicit_only = self.explicit_only(backend)
+            wait = self.devices.of(backend).expected_wait_seconds(ask.priority, ask.key)
+            if resting or explicit_only or wait:
+                standings[backend.name] = Standing(explicit_only, resting, wait)
+        return standings
+
+    def begin(self, name: str) -> None:
+        """Note that a request is sent."""
+        if breaker := self._breakers.get(name):
+            breaker.begin(time.monotonic())
+
+    def succeeded(self, name: str) -> None:
+        """Note an answer."""
+        self._breakers.pop(name, None)
+
+    def failed(self, name: str, error: UpstreamError) -> None:
+        """Note a failure, if it is the backend's own."""
+        breaker = self._breakers.setdefault(name, Breaker())
+        if error.retry_after_seconds is not None:
+            breaker.asked(time.monotonic(), error.retry_after_seconds)
+        elif error.reason in ("UPSTREAM_FAILED", "UPSTREAM_TIMEOUT"):
+            breaker.failed(time.monotonic())
+        else:
+            breaker.ended()
+
+    def ended(self, name: str) -> None:
+        """Note an outcome that says nothing about the backend."""
+        if breaker := self._breakers.get(name):
+            breaker.ended()
+
+    def explicit_only(self, backend: Backend) -> str:
+        """Say why only requests that name it reach it; empty if others do too."""
+        if backend.config.explicit_only:
+            return "explicit_only in the configuration"
+        if backend.last_resort or not self.modes.held(backend.name):
+            return ""
+        return "gaming mode"

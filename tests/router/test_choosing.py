@@ -1,0 +1,180 @@
+"""Choosing through the running router: stickiness, gaming mode, breakers, aliases, reload."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from lair.router.v1 import router_service_pb2 as pb
+from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
+from router_svc.affinity import Affinity
+from svckit.config import ConfigError
+from svckit.errors import ServiceError
+from svckit.settings import Settings
+from tests.fakes.answers import completion, reply
+from tests.fakes.openai_server import OpenAIServer
+from tests.router.world import World, answer, asking, failure
+
+ANSWER = completion("yes")
+
+
+async def backend_of(router: RouterServiceStub, *texts: str, **fields: object) -> str:
+    response = await answer(router, asking(*texts, **fields))  # type: ignore[arg-type]  # fields of a call
+    return response.route.backend
+
+
+async def test_a_conversation_stays_where_it_was(
+    world: World, server: OpenAIServer, other: OpenAIServer
+) -> None:
+    server.script(ANSWER)
+    other.script(ANSWER)
+    async with world.router(server, other) as router:
+        assert await backend_of(router, "one", conversation="c", backend="b") == "b"
+        for turn in range(10):
+            response = await answer(router, asking(f"turn {turn}", conversation="c"))
+            assert response.route.backend == "b"
+            assert "same as the conversation's last answer" in response.route.reason
+        assert await backend_of(router, "another conversation") == "a"
+
+
+async def test_a_conversation_moves_once_when_its_backend_fails(
+    world: World, server: OpenAIServer, other: OpenAIServer
+) -> None:
+    server.script(reply(b"{}", 500))
+    other.script(ANSWER)
+    async with world.router(server, other) as router:
+        first = await answer(router, asking("one", conversation="c"))
+        assert (first.route.backend, first.route.fallback_count) == ("b", 1)
+        second = await answer(router, asking("two", conversation="c"))
+        assert (second.route.backend, second.route.fallback_count) == ("b", 0)
+
+
+async def test_without_an_id_the_first_message_names_the_conversation() -> None:
+    affinity = Affinity(most=2)
+    affinity.note(asking("hello"), "a", "m")
+    assert affinity.last(asking("hello")) == ("a", "m")
+    assert affinity.last(asking("good morning")) is None
+    for text in ("x", "y"):
+        affinity.note(asking(text), "b", "m")
+    assert affinity.last(asking("hello")) is None
+
+
+async def test_a_backend_that_keeps_failing_is_asked_last_and_still_asked(
+    world: World, server: OpenAIServer, other: OpenAIServer
+) -> None:
+    server.script(reply(b"{}", 500))
+    other.script(ANSWER)
+    async with world.router(server, other) as router:
+        for number in range(3):  # different conversations: one stays where it was answered
+            await answer(router, asking(f"{number}"))
+        asked = len(server.received)
+        await answer(router, asking("y"))
+        assert len(server.received) == asked
+        explained = await router.ExplainRoute(pb.ExplainRouteRequest(call=asking("x")))
+        assert [c.backend for c in explained.candidates if c.eligible] == ["b", "a"]
+        assert any("failed repeatedly" in text for text in explained.candidates[1].reasons)
+
+
+async def test_a_sole_backend_never_meets_a_cooldown(world: World, server: OpenAIServer) -> None:
+    server.script(reply(b"{}", 500))
+    async with world.router(server) as router:
+        for _ in range(6):
+            assert (await failure(answer(router, asking("x")))).reason == "UPSTREAM_FAILED"
+        server.script(ANSWER)
+        assert await backend_of(router, "x") == "a"
+
+
+class TestGamingMode:
+    async def test_auto_leaves_local_backends_alone_and_names_still_reach_them(
+        self, world: World, server: OpenAIServer, other: OpenAIServer
+    ) -> None:
+        server.script(ANSWER)
+        other.script(ANSWER)
+        async with world.router(server, other) as router:
+            changed = await router.SetBackendMode(
+                pb.SetBackendModeRequest(backend="a", mode=pb.BACKEND_MODE_EXPLICIT_ONLY)
+            )
+            assert [(b.name, b.mode) for b in changed.backends] == [
+                ("a", pb.BACKEND_MODE_EXPLICIT_ONLY)
+            ]
+            assert await backend_of(router, "x") == "b"
+            assert await backend_of(router, "x", backend="a") == "a"
+            await router.SetBackendMode(pb.SetBackendModeRequest(mode=pb.BACKEND_MODE_AUTO))
+            assert await backend_of(router, "new words") == "a"
+
+    async def test_it_survives_a_restart_and_ends_in_time(
+        self, world: World, server: OpenAIServer
+    ) -> None:
+        request = pb.SetBackendModeRequest(mode=pb.BACKEND_MODE_EXPLICIT_ONLY)
+        request.hold_duration.FromMilliseconds(400)
+        async with world.router(server) as router:
+            await router.SetBackendMode(request)
+        server.script(ANSWER)
+        async with world.router(server) as router:
+            error = await failure(answer(router, asking("x")))
+            assert error.reason == "NO_BACKEND"
+            assert "gaming mode" in error.message
+            await asyncio.sleep(0.5)
+            assert await backend_of(router, "x") == "a"
+
+    async def test_an_unknown_backend_is_named(self, world: World, server: OpenAIServer) -> None:
+        async with world.router(server) as router:
+            request = pb.SetBackendModeRequest(backend="z", mode=pb.BACKEND_MODE_EXPLICIT_ONLY)
+            error = await failure(router.SetBackendMode(request))
+        assert error.metadata["field"] == "backend"
+        assert "'z'" in error.message
+
+
+async def test_an_alias_stands_for_models_in_order(
+    world: World, server: OpenAIServer, other: OpenAIServer
+) -> None:
+    server.script(ANSWER)
+    other.script(ANSWER)
+    aliases = {"small": ["b/tiny", "a/tiny"]}
+    async with world.router(server, other, router={"aliases": aliases}) as router:
+        response = await answer(router, asking("x", model="small"))
+        assert (response.route.backend, response.route.model) == ("b", "tiny")
+
+
+class TestReload:
+    async def test_backends_come_go_and_change(
+        self, world: World, server: OpenAIServer, other: OpenAIServer
+    ) -> None:
+        other.script(ANSWER)
+
+        def reread() -> Settings:
+            backends = [{"name": "new", "url": other.url}]
+            return Settings.model_validate({"data_dir": world.data_dir, "backends": backends})
+
+        async with world.router(server, reread=reread) as router:
+            change = await router.ReloadBackends(pb.ReloadBackendsRequest())
+            assert (list(change.added), list(change.removed)) == (["new"], ["a"])
+            assert await backend_of(router, "x") == "new"
+
+    async def test_a_fault_changes_nothing(self, world: World, server: OpenAIServer) -> None:
+        server.script(ANSWER)
+
+        def reread() -> Settings:
+            raise ConfigError("lair.toml: unknown key 'gateway.prot'; did you mean 'port'?")
+
+        async with world.router(server, reread=reread) as router:
+            error = await failure(router.ReloadBackends(pb.ReloadBackendsRequest()))
+            assert isinstance(error, ServiceError)
+            assert "gateway.prot" in error.message
+            assert await backend_of(router, "x") == "a"
+
+    @pytest.mark.usefixtures("server")
+    async def test_sighup_reloads(self, world: World, other: OpenAIServer) -> None:
+        reread = asyncio.Event()
+
+        def again() -> Settings:
+            reread.set()
+            return world.settings
+
+        async with world.router(other, reread=again):
+            await asyncio.sleep(0)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.wait_for(reread.wait(), 5)
