@@ -72,7 +72,7 @@ class Chats:
                 remembered.call, candidates, life.trace, ask
             )
             life.trace.completion(completion)
-            self._affinity.note(call, candidate.backend, candidate.model)
+            self._note_answer(life.trace, candidate)
             return ChatResponse(
                 completion=completion,
                 route=_route(candidate, life.trace),
@@ -93,7 +93,7 @@ class Chats:
                         events[0].started.memory.CopyFrom(remembered.outcome)
                     life.trace.events(events)
                     if events[-1].HasField("completed"):
-                        self._affinity.note(call, candidate.backend, candidate.model)
+                        self._note_answer(life.trace, candidate)
                         life.journal()
                     yield events
 
@@ -116,6 +116,12 @@ class Chats:
         # A model may have been pulled, or a server started, since the last look.
         await self._catalog.refresh(if_older=True)
         return choose(wish, self._catalog.known(ask))
+
+    def _note_answer(self, trace: Trace, candidate: Candidate) -> None:
+        """Remember who answered, and how fast."""
+        self._affinity.note(trace.call, candidate.backend, candidate.model)
+        if speed := trace.tokens_per_second():
+            self._catalog.standings.measured(candidate.backend, speed)
 
     def keep(self, trace: Trace, *, remember: bool) -> None:
         """Journal what is counted and what is remembered."""

@@ -136,6 +136,9 @@ class RouterService(rpc.RouterServiceServicer):
         )
 
     def _backend(self, backend: Backend, snapshot: Snapshot, in_flight: int) -> pb.Backend:
+        standings = self._catalog.standings
+        queue = standings.devices.of(backend)
+        held, hold = standings.explicit_only(backend), standings.modes.held(backend.name)
         return pb.Backend(
             name=backend.name,
             kind=backend.kind,
@@ -146,12 +149,14 @@ class RouterService(rpc.RouterServiceServicer):
             check_time=to_timestamp(snapshot.checked_us),
             models=[model.id for model in snapshot.models],
             in_flight_count=in_flight,
-            mode=self._mode(backend),
+            queued_count=queue.waiting_count,
+            mode=pb.BACKEND_MODE_EXPLICIT_ONLY if held else pb.BACKEND_MODE_AUTO,
+            tokens_per_second=standings.tokens_per_second(backend.name),
+            device=queue.name,
+            slot_count=queue.slots,
+            resting=standings.resting(backend.name),
+            mode_expire_time=to_timestamp(hold.until_us) if hold and hold.until_us else None,
         )
-
-    def _mode(self, backend: Backend) -> pb.BackendMode.ValueType:
-        held = self._catalog.standings.explicit_only(backend)
-        return pb.BACKEND_MODE_EXPLICIT_ONLY if held else pb.BACKEND_MODE_AUTO
 
 
 def _merged_models(catalog: Catalog) -> list[pb.Model]:

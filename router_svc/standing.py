@@ -12,6 +12,8 @@ from router_svc.model import Standing, UpstreamError
 from router_svc.modes import Modes
 from router_svc.queue import Ask
 
+_WEIGHT_OF_LATEST = 0.2
+
 
 class Standings:
     """The breakers of all backends, their devices' queues, and gaming mode."""
@@ -20,6 +22,7 @@ class Standings:
         self.modes = modes
         self.devices = devices
         self._breakers: dict[str, Breaker] = {}
+        self._speeds: dict[str, float] = {}
 
     def of(self, backends: Iterable[Backend], ask: Ask) -> dict[str, Standing]:
         """Return how each backend stands for who asks; who stands well is left out."""
@@ -57,6 +60,20 @@ class Standings:
         """Note an outcome that says nothing about the backend."""
         if breaker := self._breakers.get(name):
             breaker.ended()
+
+    def resting(self, name: str) -> str:
+        """Say why a backend is asked last; empty if it is not."""
+        breaker = self._breakers.get(name)
+        return breaker.resting(time.monotonic()) if breaker else ""
+
+    def measured(self, name: str, tokens_per_second: float) -> None:
+        """Note how fast a backend generated an answer; the latest weigh most."""
+        before = self._speeds.get(name, tokens_per_second)
+        self._speeds[name] = before + _WEIGHT_OF_LATEST * (tokens_per_second - before)
+
+    def tokens_per_second(self, name: str) -> float | None:
+        """Return how fast a backend generates; None if it never told."""
+        return self._speeds.get(name)
 
     def explicit_only(self, backend: Backend) -> str:
         """Say why only requests that name it reach it; empty if others do too."""

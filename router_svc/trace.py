@@ -163,6 +163,15 @@ class Trace:
         """The tokens the backend counted."""
         return self._usage
 
+    def tokens_per_second(self) -> float | None:
+        """Return how fast the answer was generated: after its first token, where it streamed."""
+        tokens = self._usage.completion_tokens if self._usage else 0
+        if self._first_token_us is None:
+            seconds = self._upstream_us / 1e6
+        else:
+            tokens, seconds = tokens - 1, (self.duration_us() - self._first_token_us) / 1e6
+        return tokens / seconds if tokens > 0 and seconds > 0 else None
+
     def duration_us(self) -> int:
         """Return the time since arrival."""
         return _since(self._clock)

@@ -14,9 +14,9 @@ from router_svc.affinity import Affinity
 from svckit.config import ConfigError
 from svckit.errors import ServiceError
 from svckit.settings import Settings
-from tests.fakes.answers import completion, reply
+from tests.fakes.answers import completion, reply, streamed
 from tests.fakes.openai_server import OpenAIServer
-from tests.router.world import World, answer, asking, failure
+from tests.router.world import World, answer, asking, events, failure
 
 ANSWER = completion("yes")
 
@@ -178,3 +178,18 @@ class TestReload:
             await asyncio.sleep(0)
             os.kill(os.getpid(), signal.SIGHUP)
             await asyncio.wait_for(reread.wait(), 5)
+
+
+async def test_backends_tell_their_queue_speed_and_rest(world: World, server: OpenAIServer) -> None:
+    server.script(streamed(*["one", "two", "three", "four"], usage=(5, 400)))
+    async with world.router(server, backend={"device": "3090", "max_concurrent": 2}) as router:
+        await events(router, asking("x"))
+        server.script(reply(b"{}", 500))
+        for _ in range(3):
+            await failure(answer(router, asking("x")))
+        listed = await router.ListBackends(pb.ListBackendsRequest())
+    backend = listed.backends[0]
+    assert (backend.device, backend.slot_count, backend.queued_count) == ("3090", 2, 0)
+    assert backend.tokens_per_second > 0
+    assert "failed repeatedly" in backend.resting
+    assert backend.last_error.startswith("HTTP 500")
