@@ -48,6 +48,14 @@ class ServedModel:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+def serves(model: ServedModel, kind: str) -> bool:
+    """Tell whether a model is for `chat` or for `embeddings`."""
+    able: bool | None = getattr(model.capabilities, kind)
+    if able is None:  # nobody says: the name is the one mark that every server shows
+        return ("embed" in model.id.lower()) == (kind == "embeddings")
+    return able
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a backend said of itself when it was last asked."""
@@ -73,15 +81,23 @@ class BackendView:
     price: float = 0.0
     # Its models by every name they can be asked for, aliases included.
     by_name: Mapping[str, ServedModel] = field(init=False, repr=False, compare=False)
+    # By kind, `chat` or `embeddings`, the one that is taken where none is named.
+    first: Mapping[str, ServedModel] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the models: a request must not compare its name with a thousand others."""
+        """Index the models: a request must not look at a thousand of them."""
         by_name = {model.id: model for model in self.snapshot.models}
         by_name |= {f"{self.name}/{model.id}": model for model in self.snapshot.models}
         for alias, target in self.aliases.items():
             if target in by_name:
                 by_name.setdefault(alias, by_name[target])
+        first: dict[str, ServedModel] = {}
+        for model in sorted(self.snapshot.models, key=lambda model: not model.loaded):
+            for kind in ("chat", "embeddings"):
+                if serves(model, kind):
+                    first.setdefault(kind, model)
         object.__setattr__(self, "by_name", by_name)
+        object.__setattr__(self, "first", first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,22 +135,16 @@ def _meant(wish: Wish, known: Catalogue) -> list[_Pair]:
 
 
 def _every_chat_model(wish: Wish, known: Catalogue) -> list[_Pair]:
-    """`auto`: of each backend the first model of the kind that is in memory, else the first."""
+    """`auto`: of each backend the model of the conversation, else the first of the kind."""
+    explicit = bool(wish.backend)
     pairs: list[_Pair] = []
     for place, view in enumerate(known.views):
-        able = [model for model in view.snapshot.models if _does(model, wish.kind)]
-        sticky = [model for model in able if (view.name, model.id) == wish.sticky]
-        loaded = [model for model in able if model.loaded]
-        first = (sticky or loaded or able)[:1]
-        pairs += [known.pair(view, m, place, AUTO, explicit=bool(wish.backend)) for m in first]
+        model = view.first.get(wish.kind)
+        if wish.sticky and wish.sticky[0] == view.name:
+            model = view.by_name.get(wish.sticky[1], model)
+        if model:
+            pairs.append(known.pair(view, model, place, AUTO, explicit=explicit))
     return pairs
-
-
-def _does(model: ServedModel, kind: str) -> bool:
-    able: bool | None = getattr(model.capabilities, kind, None)
-    if able is None:  # nobody says: the name is the one mark that every server shows
-        return ("embed" in model.id.lower()) == (kind == "embeddings")
-    return able
 
 
 # -- who may -----------------------------------------------------------------------
