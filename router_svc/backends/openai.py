@@ -134,10 +134,11 @@ class OpenAIBackend:
         limit = self._config.first_token_seconds
         try:
             async with asyncio.timeout(limit):
-                reply = await self._http().post(url, data=body, headers=self._headers)
+                reply = await self._send(url, body)
         except aiohttp.ClientError as error:
             message = _unreachable(self.url, error)
-            raise UpstreamError("UPSTREAM_FAILED", message, unreachable=True) from error
+            gone = isinstance(error, aiohttp.ClientConnectorError)
+            raise UpstreamError("UPSTREAM_FAILED", message, unreachable=gone) from error
         except TimeoutError as error:
             raise self._late(limit) from error
         try:
@@ -155,6 +156,19 @@ class OpenAIBackend:
                 reply.release()
             else:
                 reply.close()
+
+    async def _send(self, url: str, body: bytes) -> aiohttp.ClientResponse:
+        """Post `body`, once more where a kept connection turned out to be closed.
+
+        Servers close idle connections, and some every hundredth, without a word; the
+        request that meets this was never read, so sending it again is safe.
+        """
+        try:
+            return await self._http().post(url, data=body, headers=self._headers)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise
+            return await self._http().post(url, data=body, headers=self._headers)
 
     def _late(self, seconds: float) -> UpstreamError:
         return UpstreamError("UPSTREAM_TIMEOUT", f"no answer within {seconds:g} seconds")
