@@ -18,6 +18,11 @@ def set_request_id(request: web.Request, request_id: str) -> None:
     request[_REQUEST_ID] = request_id
 
 
+def has_request_id(request: web.Request) -> bool:
+    """Tell whether the request has been named."""
+    return _REQUEST_ID in request
+
+
 def request_id_of(request: web.Request) -> str:
     """Return the request's UUIDv7."""
     return request[_REQUEST_ID]

@@ -30,6 +30,12 @@ _METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 _MAX_AGE_SECONDS = "86400"
 
 
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Tell whether a page that may not call the gateway sent a request."""
+    origin = headers.get("Origin")
+    return origin is not None and not _ALLOWED_ORIGIN.fullmatch(origin)
+
+
 def reply_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return what lets the page that sent `headers` read the reply."""
     origin = headers.get("Origin")

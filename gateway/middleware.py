@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from uuid6 import uuid7
 
 from gateway import cors
-from gateway.context import SETTINGS, request_id_of, set_request_id
+from gateway.context import SETTINGS, has_request_id, request_id_of, set_request_id
 from gateway.dialects.errors import error_headers, error_json
 from gateway.headers import printable
 from svckit.errors import ServiceError
 from svckit.logging import bind_request_id, get_logger
+from svckit.settings import LOOPBACK
 
 log = get_logger(__name__)
 
@@ -51,6 +53,8 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def add_reply_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put the request's id and the CORS headers on a reply, streams included."""
+    if not has_request_id(request):  # aiohttp itself refused it before the middleware ran
+        set_request_id(request, str(uuid7()))
     response.headers["x-request-id"] = request_id_of(request)
     own = request.headers.get("X-Request-ID") or request.headers.get("X-Client-Request-ID")
     if own:
@@ -72,6 +76,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=cors.preflight_headers(request.headers))
     try:
+        _refuse_strange_pages(request)
         return await handler(request)
     except web.HTTPException as refusal:
         return _error_response(_from_http(request, refusal))
@@ -81,6 +86,24 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise  # the client is gone: there is nobody to answer
     except Exception as error:  # noqa: BLE001  # the process edge
         return _error_response(as_service_error(error, request_id_of(request)))
+
+
+def _refuse_strange_pages(request: web.Request) -> None:
+    """Keep web pages out, which reach this machine through its owner's browser.
+
+    One that rebinds its own name to loopback shows it in `Host`; one that posts across
+    sites shows itself in `Origin`.
+    """
+    settings = request.app[SETTINGS].gateway
+    host = urlsplit(f"//{request.host}").hostname or ""
+    if settings.host in LOOPBACK and host not in (*LOOPBACK, *settings.allowed_hosts):
+        raise ServiceError(
+            "PERMISSION_DENIED",
+            f"the request is for {host!r}, and lair answers for this machine only; add the name "
+            "to gateway.allowed_hosts if it is one of yours",
+        )
+    if request.method not in ("GET", "HEAD") and cors.is_foreign(request.headers):
+        raise ServiceError("PERMISSION_DENIED", "web pages of other sites may not use this lair")
 
 
 def _error_response(error: ServiceError) -> web.Response:

@@ -37,7 +37,7 @@ async def edge(
     """Serve gateway and router; the gateway drains first."""
     async with (
         router_svc.main.open_service(settings, memory=memory, metrics=metrics) as router,
-        serving(router, settings.listen("router")),
+        serving(router, settings.listen("router"), grace_seconds=settings.gateway.drain_seconds),
         gateway.main.serving(
             settings, router=InProcessChannel(router), memory=memory, metrics=metrics
         ),

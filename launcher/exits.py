@@ -61,6 +61,7 @@ def _exit_code(leaves: list[BaseException]) -> int | None:
 def _refusals() -> tuple[type[BaseException], ...]:
     # Imported on failure only: `lair chat` and `lair status` need neither gRPC nor SQLite.
     from svckit.grpc_server import ServeError  # noqa: PLC0415
+    from svckit.outbox import OutboxError  # noqa: PLC0415
     from svckit.sqlite import StorageError  # noqa: PLC0415
 
-    return (RefusedError, ConfigError, ServeError, StorageError)
+    return (RefusedError, ConfigError, OutboxError, ServeError, StorageError)

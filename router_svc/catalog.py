@@ -92,7 +92,7 @@ class Catalog:
         before = self._snapshots.get(name)
         if before:
             state = State.DOWN if error.unreachable else before.state
-            self._snapshots[name] = replace(before, error=error.message, state=state)
+            self._snapshots[name] = replace(before, error=error.public_message, state=state)
             if state is not before.state:
                 self._views = tuple(self._view(known) for known in self._backends)
 

@@ -123,6 +123,13 @@ class Chats:
         if speed := trace.tokens_per_second():
             self._catalog.standings.measured(candidate.backend, speed)
 
+    def journals(self) -> list[tuple[str, int, int]]:
+        """Return of each journal whom it is for, how many records wait and were given up."""
+        return [
+            (box.name, box.pending_count(), box.dropped_count)
+            for box in (self._turns, self._records)
+        ]
+
     def keep(self, trace: Trace, *, remember: bool) -> None:
         """Journal what is counted and what is remembered."""
         if self._count and not trace.call.untraced:

@@ -95,7 +95,8 @@ async def run(settings: Settings) -> None:
         connect(settings.address("metrics")) as metrics,
     ):
         opened = open_service(settings, memory=memory, metrics=metrics)
-        await serve_until_stopped(opened, settings.listen("router"))
+        grace = settings.gateway.drain_seconds
+        await serve_until_stopped(opened, settings.listen("router"), grace_seconds=grace)
 
 
 def check(settings: Settings) -> None:

@@ -36,15 +36,27 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a model's tokens cost, in US dollars a million."""
+
+    prompt: float
+    completion: float
+
+
+@dataclass(frozen=True, slots=True)
 class ServedModel:
     """A model as its backend describes it."""
 
     id: str
     created: int = 0
+    # Tokens of prompt and answer together: what is in force, else the most there can be.
     context_length: int | None = None
     loaded: bool | None = None
     capabilities: Capabilities = Capabilities()
     slots: int | None = None
+    prices: Prices | None = None
+    # Its backend passes requests for it on to a server outside the house.
+    remote: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,6 +76,9 @@ class Snapshot:
     models: tuple[ServedModel, ...] = ()
     error: str = ""
     checked_us: int = 0
+    # Requests the server works on and has waiting, whoever sent them; None where it says not.
+    running: int | None = None
+    waiting: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +175,10 @@ class UpstreamError(Exception):
         self.try_next = try_next
         self.unreachable = unreachable
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def public_message(self) -> str:
+        """What logs and records may hold: a refusal often quotes the prompt it refuses."""
+        if self.reason in ("UPSTREAM_REJECTED", "CONTEXT_LENGTH_EXCEEDED"):
+            return f"{self.reason}, HTTP {self.status}"
+        return self.message

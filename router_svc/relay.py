@@ -121,11 +121,10 @@ class _Attempt:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         name = self._candidate.backend
         if isinstance(error, UpstreamError):
-            log.warning("backend failed", backend=name, error=error.message)
+            text = error.public_message
+            log.warning("backend failed", backend=name, error=text)
             self._catalog.end(name, error)
-            self._trace.end_attempt(
-                status_of(error.reason), http_status=error.status, error=error.message
-            )
+            self._trace.end_attempt(status_of(error.reason), http_status=error.status, error=text)
             return
         self._catalog.end(name, answered=error is None)
         if error is None:

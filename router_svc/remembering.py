@@ -6,6 +6,7 @@ says why.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from svckit.outbox import Outbox
 log = get_logger(__name__)
 
 _MAX_ID_CHARACTERS = 256
+# No head that a conversation can have: memory_svc then continues its active path.
+_ACTIVE_HEAD = "active"
 
 
 @dataclass(slots=True)
@@ -92,6 +95,8 @@ class Memories:
 
     async def _add_history(self, remembered: Remembered) -> None:
         call, outcome = remembered.call, remembered.outcome
+        if not any(message.role == "assistant" for message in call.messages):
+            remembered.parent_head = _ACTIVE_HEAD  # until memory names it; should it be late
         # The previous turn may still be on its way to memory: wait for it.
         key = conversation_key(call)
         if not await self._outbox.wait_delivered(key, self._timeout):
@@ -103,7 +108,12 @@ class Memories:
             messages=call.messages,
         )
         try:
-            reply = await self._conversations.GetHistory(request, timeout=self._timeout)
+            # gRPC's own deadline does not pass while the socket of a frozen peer is full.
+            async with asyncio.timeout(self._timeout):
+                reply = await self._conversations.GetHistory(request, timeout=self._timeout)
+        except TimeoutError:
+            outcome.degraded = "memory service down or late: history left out"
+            return
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error, "memory")
             if failure.reason.startswith("INVALID_"):

@@ -132,7 +132,11 @@ class RouterService(rpc.RouterServiceServicer):
     ) -> pb.ListBackendsResponse:
         """List the backends."""
         return pb.ListBackendsResponse(
-            backends=[self._backend(*entry) for entry in self._catalog.backends()]
+            backends=[self._backend(*entry) for entry in self._catalog.backends()],
+            journals=[
+                pb.Journal(service=name, pending_count=pending, dropped_count=dropped)
+                for name, pending, dropped in self._chats.journals()
+            ],
         )
 
     def _backend(self, backend: Backend, snapshot: Snapshot, in_flight: int) -> pb.Backend:

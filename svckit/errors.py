@@ -97,7 +97,7 @@ class ServiceError(Exception):
     reason.proto documents.
     """
 
-    def __init__(self, reason: str, message: str, **metadata: str) -> None:
+    def __init__(self, reason: str, message: str, /, **metadata: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.meaning = TABLE[reason]

@@ -61,6 +61,8 @@ def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -
         )
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    # Malformed HTTP is a client's mistake: answered, and no fault to fill the log with.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     structlog.contextvars.bind_contextvars(service=service)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import struct
 import zlib
@@ -65,7 +66,7 @@ class Outbox:
         limit_bytes: int,
         linger_seconds: float,
     ) -> None:
-        self._name = name
+        self.name = name
         self._folder = folder
         self._deliver = deliver
         self._batch_size = batch_size
@@ -83,6 +84,13 @@ class Outbox:
         self.dropped_count = 0
         try:
             make_private_folder(folder)
+            self._lock = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutboxError(
+                    f"another lair uses {folder}; stop it, or choose another data_dir"
+                ) from error
             self._segment, self._read_segment, self._offset = self._recover()
             self._file, self._written = self._open_segment(self._segment), 0
             self._cursor = os.open(folder / "cursor", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -139,12 +147,12 @@ class Outbox:
                 await self._deliver_next()
             except (ServiceError, OSError) as error:
                 if not failures:  # one line when it begins, one when it is over
-                    log.warning("delivery waits", outbox=self._name, error=str(error))
+                    log.warning("delivery waits", outbox=self.name, error=str(error))
                 await asyncio.sleep(min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE))
                 failures = min(failures + 1, 16)
             else:
                 if failures:
-                    log.info("delivery goes on", outbox=self._name, pending=len(self._keys))
+                    log.info("delivery goes on", outbox=self.name, pending=len(self._keys))
                 failures = 0
 
     async def flush(self, timeout_seconds: float) -> bool:
@@ -168,6 +176,7 @@ class Outbox:
         """Close the journal; what is pending is delivered by the next process."""
         os.close(self._file)
         os.close(self._cursor)
+        os.close(self._lock)
 
     async def _batch_due(self) -> None:
         """Wait for a record, then for a full batch, the time limit or somebody in a hurry."""
@@ -202,10 +211,10 @@ class Outbox:
                 raise
             if len(records) > 1:
                 return False
-            log.error("refused for good", outbox=self._name, error=error.message)  # noqa: TRY400
+            log.error("refused for good", outbox=self.name, error=error.message)  # noqa: TRY400
             self._count_dropped(1)
         else:
-            OUTBOX_DELIVERED.labels(self._name).inc(len(records))
+            OUTBOX_DELIVERED.labels(self.name).inc(len(records))
         return True
 
     # -- the journal -----------------------------------------------------------
@@ -256,14 +265,14 @@ class Outbox:
             reason = "the disk is full"
         except OSError as error:
             reason = error.strerror or str(error)
-        log.error("cannot write the journal", outbox=self._name, error=reason)
+        log.error("cannot write the journal", outbox=self.name, error=reason)
         return False
 
     def _roll(self) -> None:
         try:
             file = self._open_segment(self._segment + 1)
         except OSError as error:  # go on in the old one
-            log.error("cannot write the journal", outbox=self._name, error=error.strerror)  # noqa: TRY400
+            log.error("cannot write the journal", outbox=self.name, error=error.strerror)  # noqa: TRY400
             return
         os.close(self._file)
         self._file, self._written = file, 0
@@ -276,18 +285,18 @@ class Outbox:
     def _drop_beyond_limit(self) -> None:
         while self._read_segment < self._segment and self._bytes_on_disk() > self._limit:
             lost = len(_parse(self._path(self._read_segment), self._offset)[0])
-            log.error("journal full, oldest records dropped", outbox=self._name, count=lost)
+            log.error("journal full, oldest records dropped", outbox=self.name, count=lost)
             self._count_dropped(lost)
             self._advance(self._read_segment + 1, 0, lost)
 
     def _count_dropped(self, count: int) -> None:
         self.dropped_count += count
-        OUTBOX_DROPPED.labels(self._name).inc(count)
+        OUTBOX_DROPPED.labels(self.name).inc(count)
 
     def _give_up_unreadable(self) -> None:
         """Count what is pending and cannot be read as dropped; go on behind it."""
         lost = len(self._keys)
-        log.error("journal damaged, records lost", outbox=self._name, count=lost)
+        log.error("journal damaged, records lost", outbox=self.name, count=lost)
         self._count_dropped(lost)
         self._roll()
         self._advance(self._segment, 0, lost)
@@ -301,7 +310,7 @@ class Outbox:
             if records or segment >= self._segment:
                 return records, segment, end
             if path.exists() and (left := path.stat().st_size - end):
-                log.warning("journal cut short by a crash", outbox=self._name, bytes=left)
+                log.warning("journal cut short by a crash", outbox=self.name, bytes=left)
             segment, offset = segment + 1, 0
 
     def _advance(self, segment: int, offset: int, count: int) -> None:
@@ -316,6 +325,18 @@ class Outbox:
             if not self._by_key[key]:
                 del self._by_key[key]
         self._pending_gauge.set(len(self._keys))
+        if not self._keys and self._written:
+            self._forget_delivered()
+
+    def _forget_delivered(self) -> None:
+        """Leave nothing of what is delivered on the disk: who deletes it there means here too."""
+        self._roll()
+        if self._read_segment < self._segment:
+            delivered = range(self._read_segment, self._segment)
+            self._read_segment, self._offset = self._segment, 0
+            self._save_cursor()
+            for segment in delivered:
+                self._path(segment).unlink(missing_ok=True)
 
 
 def _checksum(record: bytes) -> int:

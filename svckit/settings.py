@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -31,6 +32,11 @@ class Gateway(Section):
     port: Port = Field(8012, description="Port to listen on; the gRPC ports follow it.")
     no_auth: bool = Field(
         default=False, description="Listen on other addresses than loopback without keys."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Other names than localhost that requests may be for, where it listens on "
+        "loopback: of a reverse proxy, say.",
     )
     max_body_mb: int = Field(
         64, ge=1, le=1024, description="Largest request body, in MiB; images count."
@@ -211,6 +217,23 @@ class Backend(Section):
     price: float = Field(
         0.0, ge=0, description="US dollars a million tokens: of equals the cheaper is asked first."
     )
+    context: int | None = Field(
+        None,
+        ge=128,
+        description="Context window of its models in tokens; Ollama is asked for it (`num_ctx`). "
+        "Default: what it says; of Ollama what a prompt needs, up to the model's maximum.",
+    )
+    split_think: bool = Field(
+        default=False,
+        description="Take a `<think>…</think>` at the head of answers for reasoning: for servers "
+        "that do not do so themselves.",
+    )
+    keep_alive: str = Field(
+        "",
+        pattern=r"^(-?\d+|(\d+(\.\d+)?(ms|s|m|h))+)?$",
+        description="How long Ollama keeps a model in memory after an answer: `30m`, seconds, or "
+        "-1 for ever. Default: Ollama's own.",
+    )
     local: bool | None = Field(
         None, description="Whether it is in the house. Default: by its address."
     )
@@ -221,6 +244,17 @@ class Backend(Section):
     idle_seconds: Seconds = Field(
         120.0, description="Limit on the silence between two pieces of an answer."
     )
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        try:
+            host = urlsplit(value).hostname or ""
+            urlsplit(value).port  # noqa: B018  # raises where it is none
+            host.encode("idna")
+        except (ValueError, UnicodeError) as error:
+            raise ValueError(f"is no address: {error}") from error
+        return value
 
 
 class Settings(Section):
@@ -253,6 +287,8 @@ class Settings(Section):
     @classmethod
     def _distinct_names(cls, value: tuple[Backend, ...]) -> tuple[Backend, ...]:
         names = [backend.name for backend in value]
+        if "lair" in names:
+            raise ValueError("'lair' is the built-in backend; call yours by another name")
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two backends are called {name!r}; give each its own name")

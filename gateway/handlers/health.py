@@ -17,6 +17,7 @@ from lair.router.v1.router_service_pb2 import (
     Backend,
     BackendMode,
     BackendState,
+    Journal,
     ListBackendsRequest,
     ListBackendsResponse,
 )
@@ -48,6 +49,7 @@ async def health(request: web.Request) -> web.Response:
     degraded = [
         *_service_faults(services),
         *(_backend_faults(backends) if router["status"] == "up" else ()),
+        *(_journal_faults(backends) if backends else ()),
         *(_index_faults(index) if services["memory"]["status"] == "up" else ()),
     ]
     down = router["status"] == "down"
@@ -55,6 +57,7 @@ async def health(request: web.Request) -> web.Response:
         "status": "down" if down else "degraded" if degraded else "ok",
         "services": services,
         "backends": {b.name: _backend_json(b) for b in backends.backends} if backends else {},
+        "journals": {j.service: _journal_json(j) for j in backends.journals} if backends else {},
         "memory": _index_json(index) if services["memory"]["status"] == "up" else None,
         "degraded": degraded,
     }
@@ -123,6 +126,19 @@ def _service_faults(services: dict[str, Report]) -> list[str]:
         f"The {name} service is down ({report['error']}): {consequences[name]}."
         for name, report in services.items()
         if report["status"] == "down"
+    ]
+
+
+def _journal_json(journal: Journal) -> dict[str, int]:
+    return {"pending": journal.pending_count, "dropped": journal.dropped_count}
+
+
+def _journal_faults(backends: ListBackendsResponse) -> list[str]:
+    return [
+        f"{journal.dropped_count} finished requests were not delivered to {journal.service} and "
+        "are given up: the log says why."
+        for journal in backends.journals
+        if journal.dropped_count
     ]
 
 

@@ -12,6 +12,7 @@ from router_svc.backends.openai import OpenAIBackend
 from router_svc.model import State
 from svckit import settings
 
+_OURS = "lair/recall"  # only lair serves it: this very process, or another that would find us
 _NAMES = {11434: "ollama", 8080: "llamacpp", 8000: "vllm", 1234: "lmstudio", 5001: "koboldcpp"}
 
 
@@ -37,4 +38,7 @@ async def _look(port: int) -> OpenAIBackend | None:
     finally:
         await backend.close()
     # While it loads it lists nothing; the next look finds it.
-    return backend if snapshot.state is State.UP and snapshot.models else None
+    names = {model.id for model in snapshot.models}
+    if snapshot.state is not State.UP or not names or _OURS in names:
+        return None
+    return backend

@@ -34,6 +34,7 @@ _DELTA_KEYS = frozenset(
     ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
 )
 _UNNUMBERED = -1
+_MOST_CHOICES = 128  # what a request can ask for
 
 
 class StreamNormaliser:
@@ -112,6 +113,8 @@ class StreamNormaliser:
 
     def _choice(self, choice: Mapping[str, Any], extra: bytes, events: list[ChatEvent]) -> None:
         index = int(choice.get("index") or 0)
+        if not 0 <= index < _MOST_CHOICES:
+            raise ValueError(f"a choice of index {index}")
         self._seen.add(index)
         body = choice.get("delta") or {}
         event = self._delta(index, body, choice.get("logprobs"))

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,11 +55,11 @@ class OpenAIBackend:
         try:
             limit = aiohttp.ClientTimeout(total=_PROBE_SECONDS)
             async with self._http().get(
-                f"{self.url}/models", headers=self._headers, timeout=limit
+                f"{self.url}/models", headers=self._headers, timeout=limit, allow_redirects=False
             ) as reply:
                 payload = await reply.read()
                 status = reply.status
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return Snapshot(State.DOWN, self._models, _unreachable(self.url, error), now_us())
         try:
             if status == 503:  # noqa: PLR2004  # llama.cpp while it loads
@@ -160,15 +161,22 @@ class OpenAIBackend:
     async def _send(self, url: str, body: bytes) -> aiohttp.ClientResponse:
         """Post `body`, once more where a kept connection turned out to be closed.
 
-        Servers close idle connections, and some every hundredth, without a word; the
-        request that meets this was never read, so sending it again is safe.
+        Servers close idle connections, and some every hundredth, without a word. Nothing
+        of an answer has been seen by then; at worst the server computes it twice.
         """
+        post = partial(
+            self._http().post,
+            url,
+            data=body,
+            headers=self._headers,
+            allow_redirects=False,  # a prompt goes where the configuration says, nowhere else
+        )
         try:
-            return await self._http().post(url, data=body, headers=self._headers)
+            return await post()
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if isinstance(error, aiohttp.ClientConnectorError):
                 raise
-            return await self._http().post(url, data=body, headers=self._headers)
+            return await post()
 
     def _late(self, seconds: float) -> UpstreamError:
         return UpstreamError("UPSTREAM_TIMEOUT", f"no answer within {seconds:g} seconds")
@@ -203,7 +211,7 @@ def resolve_key(config: settings.Backend) -> str:
             f"backends: {config.name}: api_key names the environment variable {name}, which is "
             "not set"
         )
-    return os.environ[name]
+    return os.environ[name].strip()
 
 
 def parse_models(body: Mapping[str, Any]) -> tuple[ServedModel, ...]:

@@ -30,6 +30,8 @@ _MESSAGE_KEYS = frozenset(
 _USAGE_KEYS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _INT64_LIMIT = 2**63
+_MOST_TOKENS = 10**13
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 _CONTEXT = re.compile(
     r"exceed_context_size|context_length_exceeded|maximum context length|context window|"
     r"exceeds? the available context",
@@ -90,15 +92,22 @@ def parse_usage(body: object) -> Usage | None:
     prompt = prompt if isinstance(prompt, dict) else {}
     answer = body.get("completion_tokens_details")
     answer = answer if isinstance(answer, dict) else {}
+    known = _USAGE_KEYS | {name for name in _DETAILS if not isinstance(body.get(name), dict)}
     return Usage(
-        prompt_tokens=whole(body.get("prompt_tokens")),
-        completion_tokens=whole(body.get("completion_tokens")),
-        total_tokens=whole(body.get("total_tokens")),
-        cached_tokens=whole(prompt.get("cached_tokens")),
-        cache_write_tokens=whole(prompt.get("cache_write_tokens")),
-        reasoning_tokens=whole(answer.get("reasoning_tokens")),
-        extra_json=extra_json(body, _USAGE_KEYS),
+        prompt_tokens=_count(body.get("prompt_tokens")),
+        completion_tokens=_count(body.get("completion_tokens")),
+        total_tokens=_count(body.get("total_tokens")),
+        cached_tokens=_count(prompt.get("cached_tokens")),
+        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
+        reasoning_tokens=_count(answer.get("reasoning_tokens")),
+        extra_json=extra_json(body, known),
     )
+
+
+def _count(value: object) -> int | None:
+    """Read a number of tokens; None for what cannot be one, which metrics_svc would refuse."""
+    number = whole(value, _MOST_TOKENS)
+    return number if number is not None and number >= 0 else None
 
 
 def whole(value: object, limit: int = _INT64_LIMIT) -> int | None:

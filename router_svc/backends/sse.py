@@ -6,6 +6,10 @@ unknown fields ignored, several `data` lines joined, an event without data is no
 
 from __future__ import annotations
 
+from router_svc.model import UpstreamError
+
+_MOST_BYTES = 16 * 1024 * 1024
+
 
 class SseDecoder:
     """Feed it bytes; it returns the data of every event that is complete."""
@@ -18,6 +22,8 @@ class SseDecoder:
         """Return the data of the events that `piece` completes."""
         lines = (self._rest + piece).split(b"\n")
         self._rest = lines.pop()
+        if len(self._rest) + sum(map(len, self._data)) > _MOST_BYTES:
+            raise UpstreamError("UPSTREAM_FAILED", "the backend sent an event without end")
         events: list[bytes] = []
         for raw in lines:
             line = raw[:-1] if raw.endswith(b"\r") else raw

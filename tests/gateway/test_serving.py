@@ -90,3 +90,24 @@ async def _refuses(url: str) -> bool:
             return False
     except aiohttp.ClientConnectorError:
         return True
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/memory/conversations", {"Host": "evil.example"}),
+        ("POST", "/v1/chat/completions", {"Origin": "https://evil.example"}),
+        ("DELETE", "/memory/conversations/c", {"Origin": "https://evil.example"}),
+    ],
+)
+async def test_a_strange_web_page_reaches_nothing(stack: Stack, method, path, headers):
+    async with stack.http.request(method, stack.url + path, headers=headers) as reply:
+        assert reply.status == 403
+        assert (await reply.json())["error"]["type"] == "permission_error"
+    assert stack.memory.requests == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8012", "[::1]:8012"])
+async def test_every_name_of_this_machine_is_answered(stack: Stack, host):
+    async with stack.http.get(f"{stack.url}/v1/models", headers={"Host": host}) as reply:
+        assert reply.status == 200

@@ -192,7 +192,8 @@ class Turn(_message.Message):
     """The conversation; begun if it does not exist. Required."""
     parent_head: _builtins.str
     """The `head` that `GetHistory` returned for this request; the messages follow
-    it. Empty where the client sent the conversation from its beginning.
+    it. Empty where the client sent the conversation from its beginning; a head
+    that the conversation does not have continues its active path.
     """
     model: _builtins.str
     """The model that answered."""

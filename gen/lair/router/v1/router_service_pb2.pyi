@@ -515,22 +515,60 @@ class ListBackendsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BACKENDS_FIELD_NUMBER: _builtins.int
+    JOURNALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backend]:
         """In the order of the configuration, then as they were found."""
+
+    @_builtins.property
+    def journals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Journal]:
+        """What waits to be delivered to other services."""
 
     def __init__(
         self,
         *,
         backends: _abc.Iterable[Global___Backend] | None = ...,
+        journals: _abc.Iterable[Global___Journal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "journals", b"journals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListBackendsResponse: _TypeAlias = ListBackendsResponse  # noqa: Y015
+
+@_typing.final
+class Journal(_message.Message):
+    """Finished requests on their way to another service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    PENDING_COUNT_FIELD_NUMBER: _builtins.int
+    DROPPED_COUNT_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """The service they go to."""
+    pending_count: _builtins.int
+    """How many wait."""
+    dropped_count: _builtins.int
+    """How many were given up since the router started: the disk was full, the journal
+    too long, or the service refused them for good.
+    """
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        pending_count: _builtins.int = ...,
+        dropped_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_count", b"dropped_count", "pending_count", b"pending_count", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Journal: _TypeAlias = Journal  # noqa: Y015
 
 @_typing.final
 class Backend(_message.Message):
