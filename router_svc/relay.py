@@ -38,8 +38,10 @@ class Relay:
             try:
                 with self._place(candidate, ask) as place:
                     since = time.perf_counter()
-                    await place.admitted()
-                    trace.queued(since)
+                    try:
+                        await place.admitted()
+                    finally:
+                        trace.queued(since)
                     with _Attempt(self._catalog, candidate, trace):
                         backend = self._catalog.backend(candidate.backend)
                         completion = await backend.chat(call, candidate.model)
@@ -66,9 +68,11 @@ class Relay:
             try:
                 with self._place(candidate, ask) as place:
                     since = time.perf_counter()
-                    async for position in place.positions():
-                        yield [ChatEvent(waiting=Waiting(position=position))], candidate
-                    trace.queued(since)
+                    try:
+                        async for position in place.positions():
+                            yield [ChatEvent(waiting=Waiting(position=position))], candidate
+                    finally:
+                        trace.queued(since)
                     with _Attempt(self._catalog, candidate, trace):
                         backend = self._catalog.backend(candidate.backend)
                         async with aclosing(backend.stream(call, candidate.model)) as batches:
