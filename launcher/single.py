@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import memory_svc.main
-
 import metrics_svc.main
 from launcher.edge import edge
 from svckit.grpc_server import serving
