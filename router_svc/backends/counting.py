@@ -1,0 +1,102 @@
+"""Counts a prompt's tokens exactly, at the servers that offer it. Nothing is inferred.
+
+llama.cpp counts chats since late 2025 and lets older clients render and tokenise; vLLM
+tokenises chats. A count costs a round trip: it is for prompts whose estimate lies near the
+window (`tokens.is_close`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from lair.router.v1.chat_pb2 import ChatCall
+from router_svc.backends.reply_json import parse_object, whole
+from router_svc.backends.request_json import encode_request
+from router_svc.model import UpstreamError
+from svckit.logging import get_logger
+
+log = get_logger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.decode
+
+# What of a chat vLLM's `/tokenize` takes: it warns of other fields, or refuses them.
+_VLLM_FIELDS = ("model", "messages", "tools", "chat_template", "chat_template_kwargs")
+
+_Post = Callable[[str, bytes], Awaitable[dict[str, Any]]]
+
+
+async def count(
+    http: aiohttp.ClientSession,
+    url: str,
+    flavour: str,
+    call: ChatCall,
+    model: str,
+    *,
+    headers: Mapping[str, str],
+    seconds: float = 2.0,
+) -> int | None:
+    """Return the tokens of the prompt of `call` at the server with the base URL `url`.
+
+    `flavour` is `llamacpp` or `vllm`. None where the server does not count, refuses, or
+    takes longer than `seconds`, and for chats with pictures, which no server counts whole.
+    """
+    way = _WAYS.get(flavour)
+    if way is None or not _is_text(call):
+        return None
+
+    async def post(address: str, body: bytes) -> dict[str, Any]:
+        async with http.post(address, data=body, headers=headers) as reply:
+            reply.raise_for_status()
+            return parse_object(await reply.read())
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await way(post, url.rstrip("/"), encode_request(call, model, stream=False))
+    except (aiohttp.ClientError, UpstreamError, TimeoutError) as error:
+        log.debug("tokens were not counted", url=url, error=str(error) or "too late")
+        return None
+
+
+async def _llamacpp(post: _Post, url: str, body: bytes) -> int | None:
+    try:
+        reply = await post(f"{url}/chat/completions/input_tokens", body)
+        return whole(reply.get("input_tokens"))
+    except aiohttp.ClientResponseError as error:
+        if error.status not in (404, 405, 501):
+            raise
+    root, model = url.removesuffix("/v1"), _decode(body)["model"]
+    prompt = (await post(f"{root}/apply-template", body)).get("prompt")
+    if not isinstance(prompt, str):
+        return None
+    # As a chat is tokenised: with a beginning-of-text token, where the model has one.
+    text = {"model": model, "content": prompt, "add_special": True, "parse_special": True}
+    tokens = (await post(f"{root}/tokenize", _encode(text))).get("tokens")
+    return len(tokens) if isinstance(tokens, list) else None
+
+
+async def _vllm(post: _Post, url: str, body: bytes) -> int | None:
+    chat = _decode(body)
+    taken = {name: chat[name] for name in _VLLM_FIELDS if name in chat}
+    reply = await post(f"{url.removesuffix('/v1')}/tokenize", _encode(taken))
+    return whole(reply.get("count"))
+
+
+_WAYS: dict[str, Callable[[_Post, str, bytes], Awaitable[int | None]]] = {
+    "llamacpp": _llamacpp,
+    "vllm": _vllm,
+}
+
+
+def _is_text(call: ChatCall) -> bool:
+    return all(
+        part.HasField("text")
+        for message in call.messages
+        if message.HasField("parts")
+        for part in message.parts.parts
+    )
