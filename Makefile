@@ -50,6 +50,7 @@ fmt: $(VENV)/.dev  ## Format code and contracts
 
 bench: $(VENV)/.dev  ## Measure lair against a bare prototype; writes docs/performance.md
 	@$(BIN)/python bench/overhead.py $(ARGS)
+	@$(BIN)/python bench/policy.py
 	@$(BIN)/python bench/report.py
 
 docs: $(VENV)/.dev  ## Write the generated pages of docs/

@@ -7,9 +7,11 @@ writes nothing and fails where the page is not what the figures give.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +19,7 @@ from bench.analysis import BAR, BASELINE, Cell, Comparison, Row, Run, comparison
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "overhead.json"
+POLICY = ROOT / "bench" / "results" / "policy.json"
 PAGE = ROOT / "docs" / "performance.md"
 _TEXT_COLUMNS = ("", "load", "measure", "bar")
 _FACTS_NOT_VERSIONS = ("date", "cores", "system", "python", "rounds", "requests")
@@ -42,9 +45,12 @@ _METHOD = """\
 in processes of their own:
 
 - **the stub, asked directly**: nothing in front, the zero line.
-- **bare prototype** (`bench/bare.py`): an aiohttp front and an aiohttp client that pass bytes and
-  do nothing else: no JSON, no checks, no journal, no logs. In one process, and *with the hop*:
-  front and back in two processes with gRPC between them. This is the yardstick.
+- **bytes passed unread**: an aiohttp front and an aiohttp client with nothing between them. The
+  floor under any proxy on aiohttp; it could neither route nor count.
+- **bare prototype** (`bench/bare.py`): the least of lair's shape. JSON becomes the typed contract,
+  the contract becomes JSON for the model server, and the reply comes back the same way. Nothing
+  else: no checks, no choice, no history, no journal, no records, no logs. In one process, and
+  *with the hop*: two processes with gRPC between them. This is the yardstick.
 - **`lair up`**: gateway and router in one process; memory and metrics in processes of their own.
   Held against the bare prototype in one process.
 - **`lair up --separate`**: every service in a process of its own. Held against the bare prototype
@@ -74,9 +80,8 @@ _MEANING = """\
   within each round; the table shows the median and, in brackets, the lowest and highest round.
 - With 16 at once all cores are busy, and every request waits for the 15 others: the added time is
   then the throughput seen from the other side, not what a single user feels.
-- The stub sends a stream at once, as no model does, and the bare prototype passes its bytes
-  unread, while lair parses, checks and rewrites every chunk. So the figures for streams say what
-  that work costs, and how much a stream can carry.
+- The stub sends a stream at once, as no model does: the figures for streams say how much of them
+  a machine can carry. A model of 100 tokens a second uses less than a hundredth of it.
 
 Compare figures within this page only: they come from one run on one machine, and another machine,
 or the same one with busy neighbours, gives others. The ratios are what carries over.
@@ -87,7 +92,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write docs/performance.md from the figures.")
     parser.add_argument("--check", action="store_true", help="only fail where the page is stale")
     args = parser.parse_args()
-    text = page(read_run(RESULTS))
+    text = page(read_run(RESULTS)) + choosing(json.loads(POLICY.read_text(encoding="utf-8")))
     if not args.check:
         PAGE.write_text(text, encoding="utf-8")
         return 0
@@ -213,6 +218,18 @@ def _yardstick(run: Run) -> str:
         "The bar was set with an earlier prototype of this shape. Its figures, beside those of the "
         "yardstick\nin this run: where the yardstick is faster, lair has to be faster too.\n\n"
         + _table(head, lines)
+    )
+
+
+def choosing(result: dict[str, Any]) -> str:
+    """Return the section on what `bench/policy.py` found."""
+    lines = [(what, f"{ms * 1000:.1f}") for what, ms in result["ms"].items()]
+    return (
+        "\n## Choosing and queueing\n\n"
+        f"With {result['backends']} backends of {result['models']} models each "
+        "(`bench/policy.py`), the policy and a free\nqueue add "
+        f"{result['added_ms'] * 1000:.0f} µs to a request; the bar is 200 µs.\n\n"
+        + _table(("", "µs"), lines)
     )
 
 
