@@ -6,7 +6,18 @@ from aiohttp import web
 
 from gateway.clients import Clients
 from gateway.context import CLIENTS, SETTINGS
-from gateway.handlers import chat, conversations, health, index, models, reports
+from gateway.handlers import (
+    backends,
+    chat,
+    completions,
+    conversations,
+    embeddings,
+    health,
+    index,
+    models,
+    reports,
+    routing,
+)
 from gateway.middleware import add_reply_headers, edge
 from svckit.settings import Settings
 
@@ -18,10 +29,21 @@ ROUTES = (
     web.get("/health", health.health),
     web.post("/v1/chat/completions", chat.chat_completions),
     web.post("/chat/completions", chat.chat_completions),
+    web.post("/v1/completions", completions.completions),
+    web.post("/completions", completions.completions),
+    web.post("/v1/embeddings", embeddings.embeddings),
+    web.post("/embeddings", embeddings.embeddings),
     web.get("/v1/models", models.list_models),
     web.get("/models", models.list_models),
     web.get("/v1/models/{id:.+}", models.get_model),
     web.get("/models/{id:.+}", models.get_model),
+    web.post("/v1/routing/explain", routing.explain),
+    web.post("/routing/explain", routing.explain),
+    web.get("/v1/routing/config", routing.config),
+    web.get("/routing/config", routing.config),
+    web.get("/providers", backends.providers),
+    web.get("/gaming-mode", backends.gaming_mode),
+    web.post("/gaming-mode", backends.set_gaming_mode),
     web.get("/memory/conversations", conversations.list_conversations),
     web.get("/memory/conversations/{id}", conversations.get_conversation),
     web.delete("/memory/conversations/{id}", conversations.delete_conversation),

@@ -5,8 +5,8 @@ What a service's status means is decided once, here: callers see `ServiceError`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,11 +17,19 @@ from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
 from lair.metrics.v1.report_service_pb2_grpc import ReportServiceStub
 from lair.router.v1.chat_pb2 import ChatCall
+from lair.router.v1.completion_pb2 import CompletionCall
+from lair.router.v1.embedding_pb2 import EmbeddingCall
 from lair.router.v1.router_service_pb2 import (
     ChatRequest,
     ChatResponse,
     ChatStreamRequest,
     ChatStreamResponse,
+    CompleteRequest,
+    CompleteResponse,
+    CompleteStreamRequest,
+    CompleteStreamResponse,
+    EmbedRequest,
+    EmbedResponse,
 )
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from svckit.errors import from_rpc_error
@@ -36,8 +44,8 @@ if TYPE_CHECKING:  # these exist for the type checker only
 
 QUESTION_SECONDS = 5.0
 HEALTH_SECONDS = 1.0
-# A chat takes as long as its model does: the router limits each of its steps.
-CHAT_SECONDS = None
+# An answer takes as long as its model does: the router limits each of its steps.
+MODEL_SECONDS = None
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -93,20 +101,55 @@ async def chat(clients: Clients, call: ChatCall) -> ChatResponse:
         clients.router.Chat,
         ChatRequest(call=call),
         request_id=call.request_id,
-        seconds=CHAT_SECONDS,
+        seconds=MODEL_SECONDS,
     )
+
+
+async def complete(clients: Clients, call: CompletionCall) -> CompleteResponse:
+    """Have a text completed at once."""
+    return await ask(
+        "router",
+        clients.router.Complete,
+        CompleteRequest(call=call),
+        request_id=call.request_id,
+        seconds=MODEL_SECONDS,
+    )
+
+
+async def embed(clients: Clients, call: EmbeddingCall) -> EmbedResponse:
+    """Have texts turned into vectors."""
+    return await ask(
+        "router",
+        clients.router.Embed,
+        EmbedRequest(call=call),
+        request_id=call.request_id,
+        seconds=MODEL_SECONDS,
+    )
+
+
+def chat_stream(
+    clients: Clients, call: ChatCall
+) -> AbstractContextManager[AsyncIterable[ChatStreamResponse]]:
+    """Have a chat answered as it is generated; leaving the block ends the call."""
+    request = ChatStreamRequest(call=call)
+    return _stream(clients.router.ChatStream, request, call.request_id)
+
+
+def complete_stream(
+    clients: Clients, call: CompletionCall
+) -> AbstractContextManager[AsyncIterable[CompleteStreamResponse]]:
+    """Have a text completed as it is generated; leaving the block ends the call."""
+    request = CompleteStreamRequest(call=call)
+    return _stream(clients.router.CompleteStream, request, call.request_id)
 
 
 @contextmanager
-def chat_stream(
-    clients: Clients, call: ChatCall
-) -> Iterator[grpc.aio.UnaryStreamCall[ChatStreamRequest, ChatStreamResponse]]:
-    """Have a chat answered as it is generated; leaving the block ends the call."""
-    stream = clients.router.ChatStream(
-        ChatStreamRequest(call=call),
-        timeout=CHAT_SECONDS,
-        metadata=((REQUEST_ID_KEY, call.request_id),),
-    )
+def _stream(
+    method: grpc.aio.UnaryStreamMultiCallable[_Request, _Response],
+    request: _Request,
+    request_id: str,
+) -> Iterator[AsyncIterable[_Response]]:
+    stream = method(request, timeout=MODEL_SECONDS, metadata=((REQUEST_ID_KEY, request_id),))
     try:
         yield stream
     except grpc.aio.AioRpcError as error:

@@ -9,22 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from gateway.headers import RESPONSE_HEADERS
+
 _ALLOWED_ORIGIN = re.compile(
     r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::\d+)?"
     r"|(?:app|file|tauri|vscode-webview|vscode-file)://.*",
     re.IGNORECASE,
-)
-EXPOSED_HEADERS = (
-    "x-request-id",
-    "x-client-request-id",
-    "x-conversation-id",
-    "x-should-retry",
-    "retry-after",
-    "x-lair-backend",
-    "x-lair-model",
-    "x-lair-route",
-    "x-lair-fallbacks",
-    "x-lair-memory",
 )
 _METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 _MAX_AGE_SECONDS = "86400"
@@ -46,7 +36,7 @@ def reply_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         "vary": "Origin",
         "access-control-allow-origin": origin,
-        "access-control-expose-headers": ", ".join(EXPOSED_HEADERS),
+        "access-control-expose-headers": ", ".join(RESPONSE_HEADERS),
     }
 
 

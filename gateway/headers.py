@@ -1,10 +1,38 @@
-"""The headers that tell a client who answered, why, and what memory did."""
+"""lair's own headers: what each means, and those that tell a client who answered and why."""
 
 from __future__ import annotations
 
 import re
 
 from lair.router.v1.chat_pb2 import MemoryOutcome, Route
+
+REQUEST_HEADERS = {
+    "X-Provider": "the only backend to ask",
+    "X-Model": "the model to ask, whatever the body says",
+    "X-Local-Only": "true: never leave the house",
+    "X-Priority": "the class the request waits in: interactive, agent or batch",
+    "X-Max-Context": "how many tokens the prompt may have at most",
+    "X-Conversation-ID": "keep this conversation, and put its history in front",
+    "X-Enable-Memory": "true: keep and recall, false: neither",
+    "X-User-ID": "whose the request is",
+    "X-Project": "which project of theirs it belongs to",
+    "X-Session-ID": "which session; Session-ID and Thread-ID mean the same",
+    "X-Enable-Tracing": "false: leave no record",
+    "X-Request-ID": "the client's own name for the request; comes back as x-client-request-id",
+}
+RESPONSE_HEADERS = {
+    "x-request-id": "the request's id, also in logs and records",
+    "x-client-request-id": "the client's own name for the request",
+    "x-conversation-id": "the conversation the request belongs to",
+    "x-should-retry": "whether sending it again may help",
+    "retry-after": "after how many seconds",
+    "x-lair-backend": "who answered",
+    "x-lair-model": "the model that was asked there",
+    "x-lair-route": "why this one",
+    "x-lair-fallbacks": "how many were asked in vain before",
+    "x-lair-queue-ms": "how long the request waited for its turn, if it did",
+    "x-lair-memory": "what memory did, or why it did less",
+}
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 
@@ -22,6 +50,7 @@ def outcome_headers(route: Route, memory: MemoryOutcome) -> dict[str, str]:
         "x-lair-model": route.model,
         "x-lair-route": route.reason,
         "x-lair-fallbacks": str(route.fallback_count),
+        "x-lair-queue-ms": _waited(route),
         "x-lair-memory": memory_summary(memory),
     }
     return {name: printable(value) for name, value in headers.items() if value}
@@ -37,3 +66,8 @@ def memory_summary(memory: MemoryOutcome) -> str:
     if memory.degraded:
         parts.append(memory.degraded)
     return ", ".join(parts) or "off"
+
+
+def _waited(route: Route) -> str:
+    milliseconds = route.queue_duration.ToMilliseconds()
+    return str(milliseconds) if milliseconds else ""

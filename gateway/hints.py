@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.dialects.json_extra import INT32_MAX
 from gateway.identity import header_value
 from lair.router.v1.chat_pb2 import MemoryHints, MemoryPolicy, RouteHints
 from svckit.errors import invalid_field
 
-_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_PRIORITIES = ("interactive", "agent", "batch")
 
 
 def read_route_hints(headers: Mapping[str, str]) -> RouteHints:
-    """Read where the request may go."""
+    """Read where the request may go, and the class it waits in."""
     return RouteHints(
         backend=header_value(headers, "X-Provider"),
         model=header_value(headers, "X-Model"),
         local_only=read_flag(headers, "X-Local-Only") or False,
+        max_context_tokens=_read_max_context(headers),
+        priority=_read_priority(headers),
     )
 
 
@@ -46,6 +50,28 @@ def read_flag(headers: Mapping[str, str], name: str) -> bool | None:
     value = header_value(headers, name)
     if not value:
         return None
-    if value.lower() not in _FLAGS:
+    if value.lower() not in FLAGS:
         raise invalid_field(name, f"the header {name} is {value!r}; send true, false, 1 or 0")
-    return _FLAGS[value.lower()]
+    return FLAGS[value.lower()]
+
+
+def _read_priority(headers: Mapping[str, str]) -> str:
+    """Read the class a request waits in; empty for the default one."""
+    value = header_value(headers, "X-Priority")
+    if value and value.lower() not in _PRIORITIES:
+        classes = ", ".join(_PRIORITIES)
+        raise invalid_field("X-Priority", f"the header X-Priority is {value!r}; send {classes}")
+    return value.lower()
+
+
+def _read_max_context(headers: Mapping[str, str]) -> int:
+    """Read how many tokens a prompt may have; 0 for as many as the model takes."""
+    value = header_value(headers, "X-Max-Context")
+    if not value:
+        return 0
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= INT32_MAX):
+        raise invalid_field(
+            "X-Max-Context",
+            f"the header X-Max-Context is {value!r}; send a whole number of tokens from 1",
+        )
+    return int(value)

@@ -8,18 +8,18 @@ show proxies, and us, whether the other side is still there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Protocol
 
 from aiohttp import web
 
-from gateway.clients import chat_stream
-from gateway.context import CLIENTS, SETTINGS, request_id_of
+from gateway.context import SETTINGS, request_id_of
 from gateway.dialects import sse
 from gateway.headers import outcome_headers, printable
 from gateway.middleware import as_service_error
-from lair.router.v1.chat_pb2 import ChatCall, ChatEvent
+from lair.router.v1.chat_pb2 import ChatEvent
+from lair.router.v1.router_service_pb2 import ChatStreamResponse, CompleteStreamResponse
 from svckit.errors import ServiceError
 
 
@@ -39,13 +39,19 @@ class StreamEncoder(Protocol):
         """Write the failure that ends the stream."""
 
 
-async def relay(request: web.Request, call: ChatCall, encoder: StreamEncoder) -> web.StreamResponse:
-    """Answer `request` with the events of `call`, as they come."""
+async def relay(
+    request: web.Request,
+    answer: AbstractContextManager[AsyncIterable[ChatStreamResponse | CompleteStreamResponse]],
+    encoder: StreamEncoder,
+    *,
+    conversation_id: str = "",
+) -> web.StreamResponse:
+    """Answer `request` with the events of `answer`, as they come."""
     reply = _Reply(request, request.app[SETTINGS].gateway.keepalive_seconds)
-    if call.memory.conversation_id:
-        reply.headers["x-conversation-id"] = printable(call.memory.conversation_id)
+    if conversation_id:
+        reply.headers["x-conversation-id"] = printable(conversation_id)
     try:
-        with chat_stream(request.app[CLIENTS], call) as stream:
+        with answer as stream:
             async with reply.kept_alive():
                 async for message in stream:
                     await _pass_on(message.events, encoder, reply)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from launcher import sse
 from launcher.exits import CommandFailedError
 
 # lair is on this machine; a proxy of the environment cannot reach it.
@@ -53,6 +54,37 @@ def post(url: str, body: object, headers: Mapping[str, str], *, seconds: float) 
     return _send(Request(url, data, dict(headers)), seconds)  # noqa: S310  # the URL is ours
 
 
+def answer(base: str, path: str, body: object = None, *, seconds: float) -> Any:
+    """Return the JSON object that lair answers; `body` is posted if there is one.
+
+    Raises `CommandFailedError` with lair's own words where it refuses.
+    """
+    url = base + path
+    try:
+        reply = get(url, seconds=seconds) if body is None else post(url, body, {}, seconds=seconds)
+        require_ok(reply, base)
+        value = reply.json()
+    except UnreachableError as error:
+        raise not_running(base) from error
+    except (OSError, HTTPException) as error:
+        raise CommandFailedError(f"{base}: the answer broke off: {error}") from error
+    if not isinstance(value, Mapping):
+        raise CommandFailedError(f"{base} answers, but is not lair")
+    return value
+
+
+def require_ok(reply: Reply, base: str) -> None:
+    """Raise `CommandFailedError` with what `reply` says unless its status is 200."""
+    if reply.status != 200:  # noqa: PLR2004  # HTTP's OK
+        message = sse.error_message(reply.json())
+        raise CommandFailedError(message or f"{base} answered with HTTP status {reply.status}")
+
+
+def not_running(url: str) -> CommandFailedError:
+    """Word the failure that a person meets most."""
+    return CommandFailedError(f"lair is not running at {url}; start it with: lair up")
+
+
 def _send(request: Request, seconds: float) -> Reply:
     try:
         body = _OPENER.open(request, timeout=seconds)
@@ -61,8 +93,3 @@ def _send(request: Request, seconds: float) -> Reply:
     except (URLError, HTTPException, OSError) as error:
         raise UnreachableError(str(getattr(error, "reason", error))) from error
     return Reply(body.status, body.headers, body)
-
-
-def not_running(url: str) -> CommandFailedError:
-    """Word the failure that a person meets most."""
-    return CommandFailedError(f"lair is not running at {url}; start it with: lair up")

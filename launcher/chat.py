@@ -18,7 +18,7 @@ from rich.text import Text
 
 from launcher import conversation, sse
 from launcher.addresses import base_url
-from launcher.ask import Reply, UnreachableError, not_running, post
+from launcher.ask import Reply, UnreachableError, not_running, post, require_ok
 from launcher.exits import CommandFailedError
 from svckit.settings import Settings
 
@@ -93,9 +93,7 @@ def _send(settings: Settings, question: Question, conversation_id: str, *, strea
         )
     except UnreachableError as error:
         raise not_running(url) from error
-    if reply.status != 200:  # noqa: PLR2004  # HTTP's OK
-        message = sse.error_message(reply.json())
-        raise CommandFailedError(message or f"{url} answered with HTTP status {reply.status}")
+    require_ok(reply, url)
     return reply
 
 

@@ -53,7 +53,8 @@ def _stores(settings: Settings) -> tuple[Child, ...]:
 def _draining(name: str, ready: Probe, settings: Settings) -> Child:
     """Describe a process that lets running requests end before it does."""
     seconds = settings.gateway.drain_seconds + _BEYOND_DRAIN_SECONDS
-    return Child(name, _command(name), ready, stop_seconds=seconds)
+    reloads = name != "gateway"  # the others hold the router
+    return Child(name, _command(name), ready, stop_seconds=seconds, reloads=reloads)
 
 
 def _gateway_answers(settings: Settings) -> Probe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,10 +13,19 @@ from typing import Annotated, Any, Literal
 import typer
 
 from launcher import exits
-from launcher.configuration import Resolved, make_data_dir, override, resolve
+from launcher.configuration import Resolved, adopt, make_data_dir, override, resolve
 from svckit.settings import Settings
 
 Service = Literal["router", "memory", "metrics"]
+
+
+class Action(Enum):
+    """What to do about gaming mode."""
+
+    ON = "on"
+    OFF = "off"
+    STATUS = "status"
+
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file. Default: ./lair.toml if it exists.")
@@ -146,6 +156,56 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None, port: HttpPort
     raise typer.Exit(run_status(_resolve(config, port=port).settings, as_json=as_json))
 
 
+@app.command()
+def gaming(
+    *,
+    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.STATUS,
+    hold: Annotated[
+        str | None, typer.Option("--for", help="How long: 90s, 30m, 2h. Default: until `off`.")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="This one. Default: every local one.")
+    ] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    port: HttpPort = None,
+) -> None:
+    """Have `auto` leave local backends alone; who names one still reaches it."""
+    from launcher.gaming import Switch
+    from launcher.gaming import gaming as run_gaming
+
+    if hold is not None and action is not Action.ON:
+        raise typer.BadParameter("--for goes with: lair gaming on")
+    if backend is not None and action is Action.STATUS:
+        raise typer.BadParameter("--backend goes with: lair gaming on, lair gaming off")
+    enable = {Action.ON: True, Action.OFF: False}.get(action)
+    switch = Switch(enable, hold, backend)
+    run_gaming(_resolve(config, port=port).settings, switch, as_json=as_json)
+
+
+@app.command()
+def route(
+    *,
+    prompt: Annotated[str, typer.Argument(help="What would be asked.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="The model to ask.")] = "auto",
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    port: HttpPort = None,
+) -> None:
+    """Tell which backend a prompt would go to, and why, without asking it."""
+    from launcher.route import route as run_route
+
+    run_route(_resolve(config, port=port).settings, prompt, model=model, as_json=as_json)
+
+
+@app.command()
+def reload(*, as_json: AsJson = False, config: ConfigFile = None, port: HttpPort = None) -> None:
+    """Have a running lair read its backends and aliases again; nothing stops."""
+    from launcher.reload import reload as run_reload
+
+    run_reload(_resolve(config, port=port).settings, as_json=as_json)
+
+
 @config_app.command()
 def check(*, config: ConfigFile = None) -> None:
     """Check the settings: exit code 0 if they are usable, 78 if not."""
@@ -179,7 +239,7 @@ def gateway(*, config: ConfigFile = None, port: HttpPort = None) -> None:
     """Run the HTTP side alone."""
     from gateway.main import run
 
-    _serve("gateway", run, _resolve(config, port=port).settings)
+    _serve("gateway", run, _resolve(config, port=port))
 
 
 @app.command()
@@ -242,20 +302,22 @@ def _resolve(
 
 def _resolve_service(
     service: Service, config: Path | None, data_dir: Path | None, port: int | None
-) -> Settings:
+) -> Resolved:
     listen = f"127.0.0.1:{port}" if port else None
     more = {f"{service}.listen": listen}
-    settings = _resolve(config, data_dir=data_dir, more=more).settings
-    make_data_dir(settings.data_dir)
-    return settings
+    resolved = _resolve(config, data_dir=data_dir, more=more)
+    make_data_dir(resolved.settings.data_dir)
+    return resolved
 
 
 def _serve(
-    name: str, run: Callable[[Settings], Coroutine[Any, Any, None]], settings: Settings
+    name: str, run: Callable[[Settings], Coroutine[Any, Any, None]], resolved: Resolved
 ) -> None:
     """Run one service in the foreground."""
     from svckit import lifecycle
     from svckit.logging import configure_logging
 
+    settings = resolved.settings
     configure_logging(name, level=settings.log_level, fmt=settings.log_format)
+    adopt(resolved)
     lifecycle.run(run(settings))

@@ -36,6 +36,11 @@ def resolve(file: Path | None, overrides: Mapping[str, Any]) -> Resolved:
     return Resolved(load_settings(file, overrides=overrides), file, environment)
 
 
+def adopt(resolved: Resolved) -> None:
+    """Have who reads the settings again in this process, as a reload does, come to the same."""
+    os.environ.update(resolved.environment)
+
+
 def override(tree: dict[str, Any], key: str, value: object) -> None:
     """Set `section.key` in `tree`, unless `value` is None."""
     if value is None:

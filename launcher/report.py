@@ -6,17 +6,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+NONE_FOUND = "none found; start Ollama or llama.cpp, or name one: [[backends]] in lair.toml"
 _NAMED_MODELS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A server that answers for models; a built-in one has no URL."""
+    """A server that answers for models; a built-in one has no URL.
+
+    `alone` says whether only requests that name it reach it, `slots` how many it takes
+    at a time, 0 for no limit.
+    """
 
     name: str
     url: str
     state: str
     models: tuple[str, ...]
+    alone: bool = False
+    alone_until: str = ""
+    resting: str = ""
+    device: str = ""
+    slots: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    tokens_per_second: float | None = None
+    last_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +61,42 @@ def read(body: Any) -> Report | None:
 def backend_lines(backends: tuple[Backend, ...]) -> Iterator[str]:
     """Word each backend; tell what to do where no server was found."""
     if not any(backend.url for backend in backends):
-        yield "none found; start Ollama or llama.cpp, or name one: [[backends]] in lair.toml"
+        yield NONE_FOUND
     names = max((len(backend.name) for backend in backends), default=0)
     urls = max((len(_place(backend)) for backend in backends), default=0)
     for backend in backends:
         state = "" if backend.state == "up" else f"{backend.state}, "
-        models = _models(backend.models)
-        yield f"{backend.name:<{names}}  {_place(backend):<{urls}}  {state}{models}"
+        yield f"{backend.name:<{names}}  {_place(backend):<{urls}}  {state}{models_of(backend)}"
+
+
+def models_of(backend: Backend, *, named: int = _NAMED_MODELS) -> str:
+    """Name the first models of a backend, and how many more there are."""
+    names = ", ".join(backend.models[:named])
+    more = len(backend.models) - named
+    return f"{names} and {more} more" if more > 0 else names or "no models"
 
 
 def _backends(body: Mapping[str, Any]) -> Iterator[Backend]:
     for name, item in body.items():
-        models = tuple(item.get("models") or ())
-        yield Backend(name, item.get("url") or "", item.get("state") or "unknown", models)
+        yield Backend(
+            name=name,
+            url=item.get("url") or "",
+            state=item.get("state") or "unknown",
+            models=tuple(item.get("models") or ()),
+            alone=item.get("mode") == "explicit_only",
+            alone_until=item.get("mode_until") or "",
+            resting=item.get("resting") or "",
+            device=item.get("device") or "",
+            slots=item.get("slots") or 0,
+            in_flight=item.get("in_flight") or 0,
+            queued=item.get("queued") or 0,
+            tokens_per_second=item.get("tokens_per_second"),
+            last_error=item.get("last_error") or "",
+        )
 
 
 def _place(backend: Backend) -> str:
     return backend.url or "built in"
-
-
-def _models(models: tuple[str, ...]) -> str:
-    named = ", ".join(models[:_NAMED_MODELS])
-    more = len(models) - _NAMED_MODELS
-    return f"{named} and {more} more" if more > 0 else named or "no models"
 
 
 def _service(value: Mapping[str, Any]) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 from launcher.addresses import base_url
 from launcher.ask import UnreachableError, get, not_running
-from launcher.report import Report, backend_lines, read
+from launcher.clock import local_time
+from launcher.report import NONE_FOUND, Backend, Report, models_of, read
+from launcher.tables import Column, Room, print_table
 from svckit.settings import Settings
 
 OK = 0
@@ -16,6 +18,18 @@ DEGRADED = 1
 NOT_RUNNING = 2
 
 _LIMIT_SECONDS = 5.0
+_NAMED_MODELS = 1
+_COLUMNS = (
+    Column("backend"),
+    Column("health"),
+    Column("auto"),
+    Column("busy", right=True),
+    Column("waiting", right=True),
+    Column("tokens/s", right=True),
+    Column("device"),
+    Column("models", Room.CUT),
+    Column("last error", Room.CUT),
+)
 
 
 def status(settings: Settings, *, as_json: bool) -> int:
@@ -39,10 +53,37 @@ def _print_report(url: str, report: Report) -> None:
     _print(f"lair is {'up' if report.ok else 'degraded'} at {url}")
     for name, state in report.services.items():
         _print(f"  {name:<8}  {report.memory if name == 'memory' else state}")
-    for line in backend_lines(report.backends):
-        _print(f"  backend   {line}")
+    if not any(backend.url for backend in report.backends):
+        _print(f"  backends  {NONE_FOUND}")
+    if report.backends:
+        _print("")
+        print_table(_COLUMNS, [_row(backend) for backend in report.backends])
+    if report.faults:
+        _print("")
     for fault in report.faults:
         _print(f"  {fault}")
+
+
+def _row(backend: Backend) -> tuple[str, ...]:
+    speed = backend.tokens_per_second
+    return (
+        backend.name,
+        backend.state,
+        _in_choice(backend),
+        f"{backend.in_flight}/{backend.slots}" if backend.slots else str(backend.in_flight),
+        str(backend.queued),
+        "" if speed is None else f"{speed:.1f}",
+        backend.device,
+        models_of(backend, named=_NAMED_MODELS),
+        ": ".join(part for part in (backend.resting, backend.last_error) if part),
+    )
+
+
+def _in_choice(backend: Backend) -> str:
+    """Say whether, or from when, automatic choice takes the backend."""
+    if not backend.alone:
+        return "yes"
+    return f"from {local_time(backend.alone_until)}" if backend.alone_until else "no"
 
 
 def _absent(message: str, *, as_json: bool) -> int:

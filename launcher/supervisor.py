@@ -29,12 +29,17 @@ _STDERR = 2
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep running. `stop_seconds` is its time between SIGTERM and SIGKILL."""
+    """A process to keep running.
+
+    `stop_seconds` is its time between SIGTERM and SIGKILL; `reloads` says that it reads
+    its settings again at SIGHUP.
+    """
 
     name: str
     argv: tuple[str, ...]
     ready: Probe
     stop_seconds: float = 10.0
+    reloads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,12 @@ class Supervisor:
             names = " and ".join(refused)
             raise ChildRefusedError(f"{names} could not start; the lines above say why")
 
+    def reload(self) -> None:
+        """Have the children that can do so read their settings again."""
+        for stage in self._stages:
+            for keeper in stage:
+                keeper.reload()
+
     async def _wait_ready(self, stage: Sequence[_Keeper], *, last: bool) -> None:
         deadline = monotonic() + self.timing.stage_patience
         for keeper in stage:
@@ -119,6 +130,8 @@ class _Keeper:
         self._owner = owner
         self._process: asyncio.subprocess.Process | None = None
         self._started = False
+        self._serving = False
+        self._reload_due = False
         self._ended = asyncio.Event()
 
     async def keep(self) -> None:
@@ -128,6 +141,15 @@ class _Keeper:
             await self._keep()
         finally:
             self._ended.set()
+
+    def reload(self) -> None:
+        """Send SIGHUP, to a child that starts once it is ready: before, it would die of it."""
+        if not self._child.reloads:
+            return
+        if self._serving:
+            self._signal(signal.SIGHUP)
+        else:
+            self._reload_due = True
 
     async def end(self) -> None:
         """Ask the child to end, and kill it when its time is over."""
@@ -180,15 +202,20 @@ class _Keeper:
         async with asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(self._watch())
             code = await self._process.wait()
+            self._serving = False
             watch.cancel()
         return code
 
     async def _watch(self) -> None:
-        while not self.ready.is_set():
+        while not self._serving:
             if await self._child.ready():
+                self._serving = True
                 self.ready.set()
             else:
                 await asyncio.sleep(self._owner.timing.poll)
+        if self._reload_due:
+            self._reload_due = False
+            self._signal(signal.SIGHUP)
 
     def _signal(self, number: signal.Signals) -> None:
         process = self._process

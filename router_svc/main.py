@@ -17,8 +17,11 @@ from router_svc.backends.kinds import make_backend
 from router_svc.backends.recall import RecallBackend
 from router_svc.catalog import Catalog
 from router_svc.chats import Chats
+from router_svc.completions import Completions
 from router_svc.delivery import to_memory, to_metrics
 from router_svc.devices import Devices
+from router_svc.embeddings import Embeddings
+from router_svc.life import Ledger
 from router_svc.line import Priority
 from router_svc.modes import Modes
 from router_svc.queue import QueueLimits
@@ -58,10 +61,14 @@ async def open_service(
     """
     turns, records = _outboxes(settings, memory, metrics)
     catalog = _catalog(settings, memory)
-    chats = _chats(settings, catalog, memory, turns, records)
+    ledger = Ledger(records, settings.metrics.enabled, settings.memory.default_user)
+    priority = Priority(settings.router.default_priority)
+    chats = _chats(settings, catalog, memory, turns, ledger)
+    completions = Completions(catalog, ledger, default_priority=priority)
+    embeddings = Embeddings(catalog, ledger, default_priority=priority)
     built_in = partial(_built_in, memory=memory)
     reloader = Reloader(catalog, reread, built_in)
-    service = RouterService(chats, catalog, reloader)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+    service = RouterService(chats, completions, embeddings, catalog, reloader)
     try:
         async with asyncio.TaskGroup() as tasks:
             owned = [
@@ -140,7 +147,7 @@ def _catalog(settings: Settings, memory: grpc.aio.Channel) -> Catalog:
 
 
 def _chats(
-    settings: Settings, catalog: Catalog, memory: grpc.aio.Channel, turns: Outbox, records: Outbox
+    settings: Settings, catalog: Catalog, memory: grpc.aio.Channel, turns: Outbox, ledger: Ledger
 ) -> Chats:
     memories = Memories(
         memory,
@@ -152,9 +159,7 @@ def _chats(
         catalog,
         memories,
         turns=turns,
-        records=records,
-        count=settings.metrics.enabled,
-        default_user=settings.memory.default_user,
+        ledger=ledger,
         default_priority=Priority(settings.router.default_priority),
     )
 

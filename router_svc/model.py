@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from lair.router.v1.chat_pb2 import ChatCall
+from lair.router.v1.completion_pb2 import CompletionCall
+from lair.router.v1.embedding_pb2 import EmbeddingCall
+
 AUTO = "auto"
+# What a client can ask for.
+Call = ChatCall | CompletionCall | EmbeddingCall
 
 
 class State(Enum):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from typing import TypeVar
 
 from lair.metrics.v1.usage_pb2 import STATUS_CLIENT_CANCELLED, STATUS_INTERNAL_ERROR, STATUS_OK
-from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent, Waiting
+from lair.router.v1.chat_pb2 import ChatEvent, Waiting
+from router_svc.backends.base import Backend
 from router_svc.catalog import Catalog
-from router_svc.model import Candidate, UpstreamError
+from router_svc.model import Call, Candidate, UpstreamError
 from router_svc.queue import Ask, Place, QueueFullError, QueueTimeoutError
 from router_svc.trace import Trace, status_of
 from svckit.errors import ServiceError
@@ -22,16 +24,25 @@ from svckit.logging import get_logger
 
 log = get_logger(__name__)
 
+_Answer = TypeVar("_Answer")
+
 
 class Relay:
-    """Runs a chat on the first of its candidates that answers."""
+    """Runs a request on the first of its candidates that answers.
+
+    What is asked of each is a function of a backend and the name of its model.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    async def chat(
-        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace, ask: Ask
-    ) -> tuple[ChatCompletion, Candidate]:
+    async def whole(
+        self,
+        request: Callable[[Backend, str], Awaitable[_Answer]],
+        candidates: Sequence[Candidate],
+        trace: Trace,
+        ask: Ask,
+    ) -> tuple[_Answer, Candidate]:
         """Return the answer and who gave it. Raises `ServiceError`."""
         failures: list[UpstreamError] = []
         for candidate in candidates:
@@ -44,17 +55,21 @@ class Relay:
                         trace.queued(since)
                     with _Attempt(self._catalog, candidate, trace):
                         backend = self._catalog.backend(candidate.backend)
-                        completion = await backend.chat(call, candidate.model)
+                        answer = await request(backend, candidate.model)
             except UpstreamError as error:
                 failures.append(error)
                 if not error.try_next:
                     break
                 continue
-            return completion, candidate
-        raise _exhausted(call, candidates, failures)
+            return answer, candidate
+        raise _exhausted(trace.call, candidates, failures)
 
     async def stream(
-        self, call: ChatCall, candidates: Sequence[Candidate], trace: Trace, ask: Ask
+        self,
+        request: Callable[[Backend, str], AsyncGenerator[list[ChatEvent]]],
+        candidates: Sequence[Candidate],
+        trace: Trace,
+        ask: Ask,
     ) -> AsyncGenerator[tuple[list[ChatEvent], Candidate]]:
         """Yield the events of the answer with who gives it. Raises `ServiceError`.
 
@@ -75,7 +90,7 @@ class Relay:
                         trace.queued(since)
                     with _Attempt(self._catalog, candidate, trace):
                         backend = self._catalog.backend(candidate.backend)
-                        async with aclosing(backend.stream(call, candidate.model)) as batches:
+                        async with aclosing(request(backend, candidate.model)) as batches:
                             async for events in batches:
                                 held += events
                                 if not held or _is_end_or_start(held[-1]):
@@ -90,7 +105,7 @@ class Relay:
                 continue
             yield held, candidate
             return
-        raise _exhausted(call, candidates, failures)
+        raise _exhausted(trace.call, candidates, failures)
 
     @contextmanager
     def _place(self, candidate: Candidate, ask: Ask) -> Iterator[Place]:
@@ -140,7 +155,7 @@ class _Attempt:
 
 
 def _exhausted(
-    call: ChatCall, candidates: Sequence[Candidate], failures: Sequence[UpstreamError]
+    call: Call, candidates: Sequence[Candidate], failures: Sequence[UpstreamError]
 ) -> ServiceError:
     """Say why nobody answered: the last failure, and who was asked."""
     last = failures[-1]

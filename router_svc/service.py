@@ -13,6 +13,8 @@ from lair.router.v1 import router_service_pb2_grpc as rpc
 from router_svc.backends.base import Backend
 from router_svc.catalog import Catalog
 from router_svc.chats import Chats
+from router_svc.completions import Completions
+from router_svc.embeddings import Embeddings
 from router_svc.model import AUTO, ServedModel, Snapshot, State
 from router_svc.reload import Reloader
 from svckit.errors import invalid_field
@@ -32,8 +34,17 @@ _STATES: dict[State, pb.BackendState.ValueType] = {
 class RouterService(rpc.RouterServiceServicer):
     """Answers for the router."""
 
-    def __init__(self, chats: Chats, catalog: Catalog, reloader: Reloader) -> None:
+    def __init__(
+        self,
+        chats: Chats,
+        completions: Completions,
+        embeddings: Embeddings,
+        catalog: Catalog,
+        reloader: Reloader,
+    ) -> None:
         self._chats = chats
+        self._completions = completions
+        self._embeddings = embeddings
         self._catalog = catalog
         self._reloader = reloader
 
@@ -54,6 +65,32 @@ class RouterService(rpc.RouterServiceServicer):
         async with aclosing(self._chats.stream(request.call)) as batches:
             async for events in batches:
                 yield pb.ChatStreamResponse(events=events)
+
+    async def Complete(
+        self,
+        request: pb.CompleteRequest,
+        context: grpc.aio.ServicerContext[pb.CompleteRequest, pb.CompleteResponse],  # noqa: ARG002
+    ) -> pb.CompleteResponse:
+        """Complete a text at once."""
+        return await self._completions.complete(request.call)
+
+    async def CompleteStream(
+        self,
+        request: pb.CompleteStreamRequest,
+        context: grpc.aio.ServicerContext[pb.CompleteStreamRequest, pb.CompleteStreamResponse],  # noqa: ARG002
+    ) -> AsyncIterator[pb.CompleteStreamResponse]:
+        """Complete a text as it is generated."""
+        async with aclosing(self._completions.stream(request.call)) as batches:
+            async for events in batches:
+                yield pb.CompleteStreamResponse(events=events)
+
+    async def Embed(
+        self,
+        request: pb.EmbedRequest,
+        context: grpc.aio.ServicerContext[pb.EmbedRequest, pb.EmbedResponse],  # noqa: ARG002
+    ) -> pb.EmbedResponse:
+        """Turn texts into vectors."""
+        return await self._embeddings.embed(request.call)
 
     async def ListModels(
         self,

@@ -29,6 +29,7 @@ from lair.metrics.v1.usage_pb2 import (
     Status,
 )
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent, Delta
+from router_svc.model import Call
 from svckit.errors import TABLE
 from svckit.times import now_us, to_timestamp
 
@@ -59,7 +60,7 @@ def status_of(reason: str) -> Status.ValueType:
 class Trace:
     """Notes on one request. Durations are of the monotonic clock, in microseconds."""
 
-    def __init__(self, call: ChatCall, *, streamed: bool) -> None:
+    def __init__(self, call: Call, *, streamed: bool) -> None:
         self.call = call
         self.streamed = streamed
         self.conversation_id = ""
@@ -138,6 +139,10 @@ class Trace:
         if completion.HasField("usage"):
             self._usage = completion.usage
 
+    def used(self, usage: Usage) -> None:
+        """Note the tokens of what has no text to note."""
+        self._usage = usage
+
     def failed(self, reason: str) -> None:
         """Note that the request failed for `reason`, a key of `svckit.errors.TABLE`."""
         self._status, self._reason = status_of(reason), reason
@@ -178,7 +183,7 @@ class Trace:
 
     def request_record(self) -> RequestRecord:
         """Return what metrics_svc counts."""
-        call, answered = self.call, bool(self._finish_reason)
+        call = self.call
         return RequestRecord(
             request_id=call.request_id,
             request_time=to_timestamp(self._began_us),
@@ -202,18 +207,18 @@ class Trace:
             upstream_us=self._upstream_us,
             queue_us=self.queue_us,
             attempts=self.attempts,
-            new_message_count=_new_messages(call) + answered,
+            new_message_count=_new_messages(call, answered=bool(self._finish_reason)),
             finish_reason=self._finish_reason,
         )
 
-    def turn(self) -> Turn:
-        """Return what memory_svc keeps."""
+    def turn(self, call: ChatCall) -> Turn:
+        """Return what memory_svc keeps of the chat `call`."""
         return Turn(
-            request_id=self.call.request_id,
-            caller=self.call.caller,
+            request_id=call.request_id,
+            caller=call.caller,
             conversation_id=self.conversation_id,
             parent_head=self.parent_head,
-            messages=self.call.messages,
+            messages=call.messages,
             reply=self._reply(),
             model=self.model,
             backend=self.backend,
@@ -267,9 +272,11 @@ def _since(clock: float) -> int:
     return int((time.perf_counter() - clock) * 1e6)
 
 
-def _new_messages(call: ChatCall) -> int:
-    """Count the messages behind the last answer of the assistant, system prompts apart."""
-    count = 0
+def _new_messages(call: Call, *, answered: bool) -> int:
+    """Count the answer and the messages behind the assistant's last, system prompts apart."""
+    if not isinstance(call, ChatCall):
+        return 0  # texts and vectors are no conversation
+    count = int(answered)
     for message in reversed(call.messages):
         if message.role == "assistant":
             break

@@ -1,11 +1,14 @@
-"""What a chat needs of the backend that answers it, read off the call. Pure."""
+"""What a request needs of the backend that answers it, read off the call. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lair.common.v1.chat_pb2 import Message
 from lair.router.v1.chat_pb2 import ChatCall
+from lair.router.v1.input_pb2 import TextInput
 from router_svc.line import Priority
-from router_svc.model import AUTO
+from router_svc.model import AUTO, Call
 from router_svc.policy import Wish
 from router_svc.queue import Ask
 from svckit.errors import invalid_field
@@ -25,7 +28,28 @@ def wish_of(call: ChatCall, sticky: tuple[str, str] | None) -> Wish:
     )
 
 
-def ask_of(call: ChatCall, default: Priority) -> Ask:
+def plain_wish(call: Call, kind: str = "chat") -> Wish:
+    """Return the wish of a call that needs nothing but a model of a kind of `serves`."""
+    hints = call.route
+    return Wish(
+        model=hints.model or call.model or AUTO,
+        backend=hints.backend,
+        local_only=hints.local_only,
+        kind=kind,
+    )
+
+
+def require_texts(field: str, texts: Sequence[TextInput]) -> None:
+    """Raise INVALID_FIELD unless there is at least one text, and none that is not set."""
+    if not texts:
+        raise invalid_field(field, f"{field} is empty; send at least one")
+    for place, text in enumerate(texts):
+        if not (text.HasField("text") or text.tokens.ids):
+            name = f"{field}[{place}]"
+            raise invalid_field(name, f"{name} is empty; send a text, or at least one token")
+
+
+def ask_of(call: Call, default: Priority) -> Ask:
     """Return who asks, for the queue. Raises INVALID_FIELD for a class nobody knows.
 
     Keys share a device evenly; without keys, the programs of a user do.

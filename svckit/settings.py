@@ -191,7 +191,11 @@ class Backend(Section):
         pattern=r"^(https?://.+)?$",
         description="Its base URL, with `/v1` where it has one. Required by most kinds.",
     )
-    kind: str = Field("openai", description="The adapter: `openai` is for any compatible server.")
+    kind: str = Field(
+        "openai",
+        description="The adapter: `openai` is for any compatible server, `ollama` for Ollama by "
+        "its native API.",
+    )
     api_key: str | None = Field(
         None, description="Its key: `env:NAME` reads it from the environment."
     )

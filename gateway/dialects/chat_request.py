@@ -13,12 +13,15 @@ import msgspec
 from gateway.dialects.chat_message import parse_message
 from gateway.dialects.json_body import decode_object
 from gateway.dialects.json_extra import INT64_MAX, INT64_MIN, Fields, wrong
+from gateway.dialects.request_fields import (
+    MAX_CHOICES,
+    MAX_TEMPERATURE,
+    take_include_usage,
+    take_model,
+    take_stop,
+)
 from lair.router.v1.chat_pb2 import ChatCall, FunctionSpec, Tool
-from svckit.errors import invalid_field
 
-_MAX_CHOICES = 128
-_MAX_STOPS = 4
-_MAX_TEMPERATURE = 2
 _TOOL_CHOICES = ("none", "auto", "required")
 
 
@@ -35,7 +38,7 @@ def parse_chat_request(body: bytes) -> ChatBody:
     """Read a request's body; raise a `ServiceError` that names the field at fault."""
     fields = Fields(decode_object(body), "")
     stream = fields.flag("stream") or False
-    include_usage = _take_include_usage(fields)
+    include_usage = take_include_usage(fields)
     fields.take("stream")  # a null is as good as none
     call = _parse_call(fields)
     call.extra_json = fields.extra()
@@ -45,7 +48,7 @@ def parse_chat_request(body: bytes) -> ChatBody:
 def _parse_call(fields: Fields) -> ChatCall:
     tools = fields.items("tools")
     return ChatCall(
-        model=_take_model(fields),
+        model=take_model(fields),
         messages=[
             parse_message(message, f"messages[{index}]")
             for index, message in enumerate(_take_messages(fields))
@@ -53,32 +56,17 @@ def _parse_call(fields: Fields) -> ChatCall:
         tools=[_parse_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)],
         tool_choice_json=_take_tool_choice(fields),
         parallel_tool_calls=fields.flag("parallel_tool_calls"),
-        temperature=fields.number("temperature", 0, _MAX_TEMPERATURE),
+        temperature=fields.number("temperature", 0, MAX_TEMPERATURE),
         top_p=fields.number("top_p", 0, 1),
         # -1 is how clients of llama.cpp and LM Studio write "no limit".
         max_tokens=fields.integer("max_tokens", -1, INT64_MAX),
         max_completion_tokens=fields.integer("max_completion_tokens", -1, INT64_MAX),
-        n=fields.integer("n", 1, _MAX_CHOICES),
-        stop=_take_stop(fields),
+        n=fields.integer("n", 1, MAX_CHOICES),
+        stop=take_stop(fields),
         seed=fields.integer("seed", INT64_MIN, INT64_MAX),
         response_format_json=_take_response_format(fields),
         reasoning_effort=fields.text("reasoning_effort"),
     )
-
-
-def _take_include_usage(fields: Fields) -> bool:
-    options = fields.object("stream_options")
-    fields.take("stream_options")
-    if options is None:
-        return False
-    return Fields(options, "stream_options").flag("include_usage") or False
-
-
-def _take_model(fields: Fields) -> str:
-    """Take the model; null is as good as none, for the router names the real one anyway."""
-    model = fields.text("model", expected='a model\'s name, or "auto"')
-    fields.take("model")
-    return model or ""
 
 
 def _take_messages(fields: Fields) -> list[object]:
@@ -89,23 +77,6 @@ def _take_messages(fields: Fields) -> list[object]:
     if not messages:
         raise fields.absent("messages", expected)
     return messages
-
-
-def _take_stop(fields: Fields) -> list[str]:
-    """Take a list of stop texts; a bare string is checked and stays behind."""
-    expected = f"a string or a list of at most {_MAX_STOPS} strings"
-    stop = fields.peek("stop")
-    if stop is None or isinstance(stop, str):
-        return []
-    if not isinstance(stop, list):
-        raise wrong("stop", stop, expected)
-    stops = fields.items("stop")
-    if len(stops) > _MAX_STOPS:
-        raise invalid_field("stop", f"stop is a list of {len(stops)}; send {expected}")
-    for index, text in enumerate(stops):
-        if not isinstance(text, str):
-            raise wrong(f"stop[{index}]", text, "a string")
-    return stops
 
 
 def _take_tool_choice(fields: Fields) -> bytes:

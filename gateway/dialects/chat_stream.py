@@ -11,21 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from gateway.dialects import sse
+from gateway.dialects.chunks import Chunks, waiting_comment
 from gateway.dialects.errors import error_json
 from gateway.dialects.json_extra import optional_json
-from gateway.dialects.usage import usage_json
-from lair.router.v1.chat_pb2 import ChatEvent, Completed, Delta, Finish, Started, ToolCallDelta
+from lair.router.v1.chat_pb2 import ChatEvent, Delta, Finish, ToolCallDelta
 from svckit.chat_json import with_extra
 from svckit.errors import ServiceError
 
-_encode = msgspec.json.Encoder().encode
-
-# What no vendor's field may stand in for. A true `error` in a chunk is an exception
-# in openai-python; a second `role` becomes `assistantassistant`.
-_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+# What no vendor's field may stand in for: a second `role` becomes `assistantassistant`.
 _CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
 _DELTA = frozenset(
     {"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"}
@@ -36,9 +30,7 @@ class ChatStreamEncoder:
     """Write the events of one answer; all of a call's events become one piece of bytes."""
 
     def __init__(self, *, include_usage: bool) -> None:
-        self._include_usage = include_usage
-        self._head = b""
-        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+        self._chunks = Chunks("chat.completion.chunk", include_usage=include_usage)
         self._opened = 0
         self._calls: set[tuple[int, int]] = set()
         self.finished = False
@@ -46,7 +38,7 @@ class ChatStreamEncoder:
     @property
     def begun(self) -> bool:
         """Whether the answer has begun, so that headers can go out."""
-        return bool(self._head)
+        return self._chunks.begun
 
     def encode(self, events: Iterable[ChatEvent]) -> bytes:
         """Write `events`, in order; what only waits becomes comments."""
@@ -57,13 +49,15 @@ class ChatStreamEncoder:
                 continue
             match event.WhichOneof("event"):
                 case "waiting":
-                    out.append(sse.comment(_waiting(event.waiting.position)))
+                    out.append(waiting_comment(event.waiting.position))
                 case "started":
-                    self._start(event.started, out)
+                    self._chunks.begin(event.started)
+                    self._open(0, out)
                 case "finish":
                     self._finish(event.finish, out)
                 case "completed":
-                    self._complete(event.completed, out)
+                    self._chunks.end(event.completed, out)
+                    self.finished = True
                 case None:
                     pass  # a newer router's event
         return b"".join(out)
@@ -71,16 +65,6 @@ class ChatStreamEncoder:
     def fail(self, error: ServiceError) -> bytes:
         """Write the failure that ends the stream; no `[DONE]` follows it."""
         return sse.event(error_json(error))
-
-    def _start(self, started: Started, out: list[bytes]) -> None:
-        same_for_all = {
-            "id": started.id,
-            "object": "chat.completion.chunk",
-            "created": started.created,
-            "model": started.model,
-        }
-        self._head = b"data: " + _encode(same_for_all)[:-1] + b',"choices":['
-        self._open(0, out)
 
     def _open(self, index: int, out: list[bytes]) -> None:
         """Open the choices up to `index`: clients take them for a list without holes."""
@@ -144,19 +128,6 @@ class ChatStreamEncoder:
             chunk_extra=finish.chunk_extra_json,
         )
 
-    def _complete(self, completed: Completed, out: list[bytes]) -> None:
-        """End the stream.
-
-        Without a usage chunk there is no place for the last chunk's further fields: one
-        more chunk without choices would surprise clients that did not ask for it.
-        """
-        if self._include_usage:
-            usage = usage_json(completed.usage) if completed.HasField("usage") else None
-            last = with_extra({"usage": usage}, completed.extra_json, _CHUNK)
-            out += (self._head, b"],", _encode(last)[1:], b"\n\n")
-        out.append(sse.DONE)
-        self.finished = True
-
     def _chunk(
         self,
         index: int,
@@ -171,12 +142,7 @@ class ChatStreamEncoder:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         if choice_extra:
             with_extra(choice, choice_extra, _CHOICE)
-        out += (self._head, _encode(choice), b"]")
-        if chunk_extra:
-            further = with_extra({}, chunk_extra, _CHUNK)
-            if further:
-                out += (b",", _encode(further)[1:-1])
-        out.append(self._tail)
+        self._chunks.choice(choice, chunk_extra, out)
 
 
 def _call_begins(call: ToolCallDelta) -> dict[str, Any]:
@@ -186,7 +152,3 @@ def _call_begins(call: ToolCallDelta) -> dict[str, Any]:
         "type": call.type or "function",
         "function": {"name": call.name, "arguments": ""},
     }
-
-
-def _waiting(position: int) -> str:
-    return f"waiting, {position} ahead" if position else "waiting, next in line"

@@ -11,11 +11,10 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from gateway.clients import HEALTH_SECONDS, Clients, ask
 from gateway.context import CLIENTS, SETTINGS, request_id_of
+from gateway.dialects.rest_backends import backend_json, state_word
 from gateway.handlers.replies import json_reply
 from lair.memory.v1.recall_service_pb2 import GetIndexStatusRequest, GetIndexStatusResponse
 from lair.router.v1.router_service_pb2 import (
-    Backend,
-    BackendMode,
     BackendState,
     Journal,
     ListBackendsRequest,
@@ -56,7 +55,7 @@ async def health(request: web.Request) -> web.Response:
     report = {
         "status": "down" if down else "degraded" if degraded else "ok",
         "services": services,
-        "backends": {b.name: _backend_json(b) for b in backends.backends} if backends else {},
+        "backends": {b.name: backend_json(b) for b in backends.backends} if backends else {},
         "journals": {j.service: _journal_json(j) for j in backends.journals} if backends else {},
         "memory": _index_json(index) if services["memory"]["status"] == "up" else None,
         "degraded": degraded,
@@ -149,7 +148,7 @@ def _backend_faults(backends: ListBackendsResponse | None) -> list[str]:
         return ["No backend is configured or was found: start Ollama or name one in lair.toml."]
     down = [backend for backend in backends.backends if backend.state not in _USABLE]
     faults = [
-        f"The backend {backend.name} is {_state(backend)}: "
+        f"The backend {backend.name} is {state_word(backend)}: "
         f"{backend.last_error or 'it does not answer'}."
         for backend in down
     ]
@@ -167,23 +166,6 @@ def _index_faults(index: GetIndexStatusResponse | None) -> list[str]:
     return []
 
 
-def _backend_json(backend: Backend) -> Report:
-    return {
-        "state": _state(backend),
-        "kind": backend.kind,
-        "url": backend.url,
-        "local": backend.local,
-        "models": list(backend.models),
-        "mode": BackendMode.Name(backend.mode).removeprefix("BACKEND_MODE_").lower(),
-        "in_flight": backend.in_flight_count,
-        "queued": backend.queued_count,
-        "tokens_per_second": (
-            backend.tokens_per_second if backend.HasField("tokens_per_second") else None
-        ),
-        "last_error": backend.last_error or None,
-    }
-
-
 def _index_json(index: GetIndexStatusResponse | None) -> Report | None:
     if index is None:
         return None
@@ -194,9 +176,3 @@ def _index_json(index: GetIndexStatusResponse | None) -> Report | None:
         "indexed": index.indexed_count,
         "pending": index.pending_count,
     }
-
-
-def _state(backend: Backend) -> str:
-    if backend.state == BackendState.BACKEND_STATE_UNSPECIFIED:
-        return "unknown"
-    return BackendState.Name(backend.state).removeprefix("BACKEND_STATE_").lower()

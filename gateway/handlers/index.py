@@ -10,8 +10,13 @@ from gateway.handlers.replies import json_reply
 
 _LINKS = {
     "chat": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "embeddings": "/v1/embeddings",
     "models": "/v1/models",
     "health": "/health",
+    "providers": "/providers",
+    "routing": "/v1/routing/config",
+    "gaming_mode": "/gaming-mode",
     "conversations": "/memory/conversations",
     "dashboard": "/metrics/dashboard",
     "recent_requests": "/metrics/recent",

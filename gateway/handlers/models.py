@@ -17,14 +17,14 @@ from svckit.errors import ServiceError
 
 async def list_models(request: web.Request) -> web.Response:
     """List every model that can be asked for."""
-    models = await _all_models(request)
+    models = await all_models(request)
     return json_reply({"object": "list", "data": [_model_json(model) for model in models]})
 
 
 async def get_model(request: web.Request) -> web.Response:
     """Describe one model; its id may hold `/` and `:`."""
     model_id = request.match_info["id"]
-    for model in await _all_models(request):
+    for model in await all_models(request):
         if model.id == model_id:
             return json_reply(_model_json(model))
     raise ServiceError(
@@ -34,7 +34,8 @@ async def get_model(request: web.Request) -> web.Response:
     )
 
 
-async def _all_models(request: web.Request) -> list[Model]:
+async def all_models(request: web.Request) -> list[Model]:
+    """Ask the router for every page of its models."""
     question = ListModelsRequest(caller=read_caller(request.headers))
     models: list[Model] = []
     while True:
@@ -63,4 +64,6 @@ def _model_json(model: Model) -> dict[str, Any]:
         out["context_length"] = model.context_length
     if model.HasField("loaded"):
         out["loaded"] = model.loaded
+    if model.alias_targets:
+        out["alias_targets"] = list(model.alias_targets)
     return with_extra(out, model.extra_json)

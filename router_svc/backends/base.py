@@ -7,9 +7,11 @@ makes it of its `settings.Backend`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
+from lair.router.v1.completion_pb2 import CompletionCall
+from lair.router.v1.embedding_pb2 import EmbeddingCall, EmbeddingList
 from router_svc.model import Snapshot
 from svckit import settings
 
@@ -50,4 +52,33 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What a backend has beside `Backend` where it can make vectors; requests pass others over.
+
+    Fails as `Backend.chat` does. Where only the model lacks the ability, the error's
+    reason is UPSTREAM_REJECTED, which is held against no backend, with `try_next`.
+    """
+
+    async def embed(self, call: EmbeddingCall, model: str) -> EmbeddingList:
+        """Return one vector for each input, in their order, of the size that was asked for."""
+        ...
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """What a backend has beside `Backend` where it can complete texts; requests pass others over.
+
+    Both fail, and end, as `Backend.chat` and `Backend.stream` do.
+    """
+
+    async def complete(self, call: CompletionCall, model: str) -> ChatCompletion:
+        """Complete at once."""
+        ...
+
+    def complete_stream(self, call: CompletionCall, model: str) -> AsyncGenerator[list[ChatEvent]]:
+        """Complete as it is generated, in the events of a chat."""
         ...

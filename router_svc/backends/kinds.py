@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from router_svc.backends.base import Backend
+from router_svc.backends.ollama import OllamaBackend
 from router_svc.backends.openai import OpenAIBackend
 from svckit import settings
 from svckit.config import ConfigError, nearest
 
 KINDS: dict[str, Callable[[settings.Backend], Backend]] = {
     "openai": OpenAIBackend,
+    "ollama": OllamaBackend,
 }
 
 

@@ -9,18 +9,18 @@ that nothing comes after them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
 from lair.common.v1.chat_pb2 import Usage
-from lair.router.v1.chat_pb2 import ChatEvent, Completed, Finish, Started, ToolCallDelta
+from lair.router.v1.chat_pb2 import ChatEvent, Completed, Delta, Finish, Started, ToolCallDelta
 from router_svc.backends.reply_json import (
     SHAPE_ERRORS,
     answer_id,
     encode,
-    error_text,
     extra_json,
+    inband_error,
     misshapen,
     parse_object,
     parse_usage,
@@ -40,21 +40,27 @@ _MOST_CHOICES = 128  # what a request can ask for
 class StreamNormaliser:
     """Feed it the data of SSE events; it returns the events to relay."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, answers: int = 1) -> None:
         self._model = model
+        self._answers = answers
         self._started = False
         self._finishes: dict[int, Finish] = {}
         self._calls: dict[int, _ToolCalls] = {}
         self._usage: Usage | None = None
+        # Of the chunks that hold nothing else.
+        self._bare_usages: list[Usage] = []
         self._last_extra = b""
         self._seen: set[int] = set()
+        self._answered: set[int] = set()
+        # The reasoning of answers that consist of nothing else so far.
+        self._only_reasoning: dict[int, list[str]] = {}
         self._fault: UpstreamError | None = None
         self.done = False
 
     @property
-    def finished(self) -> bool:
-        """Whether every answer that began has told why it ended."""
-        return bool(self._finishes) and self._seen <= self._finishes.keys()
+    def complete(self) -> bool:
+        """Whether as many answers as were asked for have told why they ended."""
+        return len(self._finishes) >= self._answers and self._all_ended()
 
     def feed(self, payloads: Iterable[bytes]) -> list[ChatEvent]:
         """Return the events that `payloads` amount to.
@@ -79,26 +85,57 @@ class StreamNormaliser:
         """Return the last events. Raises `UpstreamError` where the answer broke off."""
         if self._fault:
             raise self._fault
-        if not self.finished:
+        if not self._all_ended():
             raise UpstreamError(
                 "UPSTREAM_FAILED", "the backend's stream ended in the middle of an answer"
             )
-        events = [ChatEvent(finish=self._finishes[index]) for index in sorted(self._finishes)]
-        last = Completed(usage=self._usage, extra_json=self._last_extra)
+        events = list(self._mistaken_answers())
+        events += (ChatEvent(finish=self._finishes[index]) for index in sorted(self._finishes))
+        last = Completed(usage=self._whole_usage(), extra_json=self._last_extra)
         events.append(ChatEvent(completed=last))
         return events
+
+    def _all_ended(self) -> bool:
+        """Whether every answer that began has told why it ended."""
+        return bool(self._finishes) and self._seen <= self._finishes.keys()
+
+    def _mistaken_answers(self) -> Iterator[ChatEvent]:
+        """Tell as text what a parser took for reasoning.
+
+        Who stops of its own will has answered; who is cut off may have got no further.
+        """
+        for index, pieces in sorted(self._only_reasoning.items()):
+            if self._finishes[index].reason == "stop":
+                yield ChatEvent(delta=Delta(index=index, text="".join(pieces)))
+
+    def _whole_usage(self) -> Usage | None:
+        """Return the last usage, or the sum where each answer has brought its own."""
+        bare = self._bare_usages
+        each_its_own = len(bare) == len(self._finishes) > 1
+        if not each_its_own or not all(usage.HasField("completion_tokens") for usage in bare):
+            return self._usage
+        whole = Usage()
+        whole.CopyFrom(bare[-1])
+        whole.prompt_tokens = max(usage.prompt_tokens for usage in bare)
+        whole.completion_tokens = sum(usage.completion_tokens for usage in bare)
+        whole.total_tokens = whole.prompt_tokens + whole.completion_tokens
+        if any(usage.HasField("reasoning_tokens") for usage in bare):
+            whole.reasoning_tokens = sum(usage.reasoning_tokens for usage in bare)
+        return whole
 
     def _chunk(self, payload: bytes, events: list[ChatEvent]) -> None:
         chunk = parse_object(payload)
         if chunk.get("error"):
-            raise UpstreamError("UPSTREAM_FAILED", error_text(payload))
+            raise inband_error(chunk, payload)
         if not self._started:
             self._started = True
             events.append(ChatEvent(started=self._start(chunk)))
-        if (usage := chunk.get("usage")) is not None:
-            self._usage = parse_usage(usage) or self._usage  # the last one counts, never a sum
-        extra = extra_json(chunk, _CHUNK_KEYS)
         choices = chunk.get("choices") or ()
+        if (given := chunk.get("usage")) is not None and (usage := parse_usage(given)):
+            self._usage = usage  # of one answer the last counts: some servers count up
+            if not choices:
+                self._bare_usages.append(usage)
+        extra = extra_json(chunk, _CHUNK_KEYS)
         if not choices:
             self._last_extra = extra or self._last_extra
         for choice in choices:
@@ -133,12 +170,22 @@ class StreamNormaliser:
             )
         if event is None:
             return
+        if index not in self._answered:
+            self._note(index, event.delta)
         if not reason:
             if choice_extra:
                 event.delta.choice_extra_json = choice_extra
             if extra:
                 event.delta.chunk_extra_json = extra
         events.append(event)
+
+    def _note(self, index: int, delta: Delta) -> None:
+        """Note the reasoning of an answer that consists of nothing else so far."""
+        if delta.text or delta.refusal or delta.tool_calls:
+            self._answered.add(index)
+            self._only_reasoning.pop(index, None)
+        elif delta.reasoning:
+            self._only_reasoning.setdefault(index, []).append(delta.reasoning)
 
     def _delta(self, index: int, body: Mapping[str, Any], logprobs: object) -> ChatEvent | None:
         """Build the event; None where it says nothing.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 from uuid import uuid4
 
@@ -30,11 +31,21 @@ _MESSAGE_KEYS = frozenset(
 _USAGE_KEYS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _INT64_LIMIT = 2**63
+_CLIENT_ERRORS = range(400, 500)
+_NOT_IMPLEMENTED = 501
+_BUSY = 503
 _MOST_TOKENS = 10**13
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+# A refusal of this server or model, whatever the status: llama.cpp answers 500 to a picture
+# that no projector reads. Another backend may be able.
+_UNABLE = re.compile(
+    r"image input is not supported|does not support (tools|images?|vision|thinking|embeddings)|"
+    r"is not supported with|must be a base64 encoded image",
+    re.IGNORECASE,
+)
 _CONTEXT = re.compile(
     r"exceed_context_size|context_length_exceeded|maximum context length|context window|"
-    r"exceeds? the available context",
+    r"exceeds? the available context|input length exceeds",
     re.IGNORECASE,
 )
 
@@ -50,7 +61,7 @@ def parse_completion(payload: bytes, model: str) -> ChatCompletion:
     """Read a whole answer. Raises `UpstreamError` where it is none."""
     body = parse_object(payload)
     if body.get("error"):
-        raise UpstreamError("UPSTREAM_FAILED", error_text(payload))
+        raise inband_error(body, payload)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         raise UpstreamError("UPSTREAM_FAILED", "the backend's answer has no choices")
@@ -74,14 +85,22 @@ def answer_id(given: object) -> str:
 
 
 def parse_object(payload: bytes) -> dict[str, Any]:
-    """Read a JSON object. Raises `UpstreamError` where it is none."""
+    """Read a JSON object, behind signs of life. Raises `UpstreamError` where it is none."""
     try:
-        body = msgspec.json.decode(payload)
+        body = msgspec.json.decode(_without_signs_of_life(payload))
     except _NO_JSON as error:
         raise UpstreamError("UPSTREAM_FAILED", f"the backend sent invalid JSON: {error}") from error
     if not isinstance(body, dict):
         raise UpstreamError("UPSTREAM_FAILED", "the backend sent JSON that is no object")
     return body
+
+
+def parse_lenient(payload: bytes | None) -> dict[str, Any]:
+    """Read a JSON object; an empty one where there is none."""
+    try:
+        return parse_object(payload or b"{}")
+    except UpstreamError:
+        return {}
 
 
 def parse_usage(body: object) -> Usage | None:
@@ -136,32 +155,68 @@ def error_text(payload: bytes) -> str:
 
 def upstream_error(status: int, payload: bytes, retry_after: str | None = None) -> UpstreamError:
     """Tell what a refusal with HTTP `status` means to the client and to other backends."""
-    text = error_text(payload)
+    text, seconds = error_text(payload), _seconds(retry_after)
     if status in (400, 413, 422, 500) and _CONTEXT.search(payload.decode("utf-8", "replace")):
         return UpstreamError("CONTEXT_LENGTH_EXCEEDED", text, status=status)
+    if status == _NOT_IMPLEMENTED or (status in (400, 422, 500) and _UNABLE.search(text)):
+        return UpstreamError("UPSTREAM_REJECTED", text, status=status)
     if status in (400, 413, 415, 422):
         return UpstreamError("UPSTREAM_REJECTED", text, status=status, try_next=False)
     if status in (408, 429):
-        seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
         return UpstreamError("RATE_LIMITED", text, status=status, retry_after_seconds=seconds)
-    return UpstreamError("UPSTREAM_FAILED", f"HTTP {status}: {text}", status=status)
+    return UpstreamError(
+        "UPSTREAM_FAILED",
+        f"HTTP {status}: {text}",
+        status=status,
+        retry_after_seconds=seconds if status == _BUSY else None,
+    )
+
+
+def inband_error(body: Mapping[str, Any], payload: bytes) -> UpstreamError:
+    """Tell what an error under HTTP 200 means; its code is often the status it stands for."""
+    error = body.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and code in _CLIENT_ERRORS:
+        return upstream_error(code, payload)
+    return UpstreamError("UPSTREAM_FAILED", error_text(payload))
+
+
+def _without_signs_of_life(payload: bytes) -> bytes:
+    """Cut the blank lines and comments with which some servers keep a connection open."""
+    payload = payload.lstrip()
+    while payload.startswith(b":"):
+        payload = payload.partition(b"\n")[2].lstrip()
+    return payload
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Read a number of seconds; None for a date."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        return None
+    return seconds if isfinite(seconds) and seconds >= 0 else None
 
 
 def _choice(body: Mapping[str, Any], index: int) -> Choice:
     message = body.get("message")
     logprobs = body.get("logprobs")
+    reason = str(body.get("finish_reason") or "stop")
     return Choice(
         index=index,
-        message=_message(message if isinstance(message, dict) else {}),
-        finish_reason=str(body.get("finish_reason") or "stop"),
+        message=_message(message if isinstance(message, dict) else {}, reason),
+        finish_reason=reason,
         logprobs_json=b"" if logprobs is None else encode(logprobs),
         extra_json=extra_json(body, _CHOICE_KEYS),
     )
 
 
-def _message(body: Mapping[str, Any]) -> Message:
+def _message(body: Mapping[str, Any], reason: str) -> Message:
     content = body.get("content")
     reasoning = body.get("reasoning_content") or body.get("reasoning")
+    if reason == "stop" and not (content or body.get("tool_calls") or body.get("refusal")):
+        # Who stops of its own will has answered: a parser took the answer for reasoning.
+        content, reasoning = reasoning or content, None
     message = Message(
         role="assistant",
         reasoning=reasoning if isinstance(reasoning, str) else None,

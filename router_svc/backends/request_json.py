@@ -12,6 +12,8 @@ import msgspec
 
 from lair.common.v1.chat_pb2 import Message
 from lair.router.v1.chat_pb2 import ChatCall, Tool
+from router_svc.backends.fields import treat
+from router_svc.backends.flavours import Flavour
 from svckit.chat_json import message_json, with_extra
 
 _encode = msgspec.json.Encoder().encode
@@ -31,8 +33,13 @@ _SCALARS = (
 _OURS = ("stream", "stream_options", "store", "metadata")
 
 
-def encode_request(call: ChatCall, model: str, *, stream: bool) -> bytes:
-    """Return the request body; usage is always asked for, as the metrics need it."""
+def encode_request(
+    call: ChatCall, model: str, *, stream: bool, flavour: Flavour = Flavour.OPENAI
+) -> bytes:
+    """Return the request body; usage is always asked for, as the metrics need it.
+
+    Raises `UpstreamError` for what servers of `flavour` cannot do.
+    """
     body: dict[str, Any] = {
         "model": model,
         "messages": [_message_json(message) for message in call.messages],
@@ -41,7 +48,7 @@ def encode_request(call: ChatCall, model: str, *, stream: bool) -> bytes:
         if call.HasField(name):  # type: ignore[arg-type]  # the names are of optional fields
             body[name] = getattr(call, name)
     if call.tools:
-        body["tools"] = [_tool_json(tool) for tool in call.tools]
+        body["tools"] = [tool_json(tool) for tool in call.tools]
     if call.tool_choice_json:
         body["tool_choice"] = msgspec.Raw(call.tool_choice_json)
     if call.stop:
@@ -54,17 +61,12 @@ def encode_request(call: ChatCall, model: str, *, stream: bool) -> bytes:
     body["stream"] = stream
     if stream:
         body["stream_options"] = {"include_usage": True}
+    treat(body, flavour)
     return _encode(body)
 
 
-def _message_json(message: Message) -> dict[str, Any]:
-    body = message_json(message)
-    if message.role == "assistant":
-        body.setdefault("content", None)  # required, where only tools are called
-    return body
-
-
-def _tool_json(tool: Tool) -> dict[str, Any]:
+def tool_json(tool: Tool) -> dict[str, Any]:
+    """Write a tool with its schema untouched."""
     body: dict[str, Any] = {"type": tool.type or "function"}
     if tool.HasField("function"):
         spec = tool.function
@@ -77,3 +79,10 @@ def _tool_json(tool: Tool) -> dict[str, Any]:
             function["strict"] = spec.strict
         body["function"] = with_extra(function, spec.extra_json)
     return with_extra(body, tool.extra_json)
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    body = message_json(message)
+    if message.role == "assistant":
+        body.setdefault("content", None)  # required, where only tools are called
+    return body

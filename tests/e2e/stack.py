@@ -51,12 +51,12 @@ def eventually(check: Callable[[], Any], *, seconds: float = 10.0, what: str = "
 
 
 @contextmanager
-def llama_server() -> Iterator[str]:
-    """Serve the tiny model by genuine llama.cpp; yield its base URL."""
+def llama_server(kind: str = "chat") -> Iterator[str]:
+    """Serve the tiny model by genuine llama.cpp, for `chat` or `embed`; yield its base URL."""
     port = free_ports(1)
     script = str(TINY / "llama_server.py")
     process = subprocess.Popen(
-        [sys.executable, script, str(port), "chat"],
+        [sys.executable, script, str(port), kind],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -27,10 +27,11 @@ PATIENCE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Received:
-    """A chat that reached the server."""
+    """A chat that reached the server, or a text to complete or make vectors of."""
 
     body: dict[str, Any]
     headers: Mapping[str, str]
+    path: str = ""
     # Set when the answer is over, one way or the other.
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     # When that was, by `time.monotonic`.
@@ -39,18 +40,35 @@ class Received:
     disconnected: bool = False
 
 
-class OpenAIServer:
-    """Serves `/v1/models` and `/v1/chat/completions` on loopback while it is entered."""
+Document = Answer | Callable[[bytes], Answer]
 
-    def __init__(self, *models: str, port: int = 0) -> None:
+
+class OpenAIServer:
+    """Serves `/v1/models`, and the script for chats, texts and vectors, while it is entered.
+
+    `documents` are further answers, by path; a function is given the request's body.
+    """
+
+    def __init__(
+        self,
+        *models: str,
+        port: int = 0,
+        chat_path: str = "/v1/chat/completions",
+        documents: Mapping[str, Document] | None = None,
+    ) -> None:
         self.port = port
+        self.documents = dict(documents or {})
+        # The paths of all that was asked for beside the list of models and chats.
+        self.asked: list[str] = []
         self.models = reply({"object": "list", "data": [model_entry(name) for name in models]})
         self.received: list[Received] = []
         self._script: list[Answer | Callable[[dict[str, Any]], Answer]] = [greeting]
         self._arrived = asyncio.Condition()
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._models)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        for path in (chat_path, "/v1/completions", "/v1/embeddings"):
+            app.router.add_post(path, self._chat)
+        app.router.add_route("*", "/{path:.*}", self._document)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
         )
@@ -86,8 +104,15 @@ class OpenAIServer:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         return await _perform(request, self.models)
 
+    async def _document(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.path)
+        document = self.documents.get(request.path, reply({"error": "not found"}, 404))
+        if not isinstance(document, Answer):
+            document = document(await request.read())
+        return await _perform(request, document)
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        received = Received(json.loads(await request.read()), request.headers)
+        received = Received(json.loads(await request.read()), request.headers, request.path)
         answer = self._script.pop(0) if len(self._script) > 1 else self._script[0]
         async with self._arrived:
             self.received.append(received)

@@ -54,3 +54,8 @@ def _function(function: FunctionSpec) -> dict[str, Any]:
     if function.parameters_json:
         out["parameters"] = optional_json(function.parameters_json)
     return with_extra(out, function.extra_json)
+
+
+def texts_of(inputs: Any) -> list[Any]:
+    """Write the texts of a call as they were sent, each as words or as tokens."""
+    return [list(i.tokens.ids) if i.HasField("tokens") else i.text for i in inputs]

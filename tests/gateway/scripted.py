@@ -42,12 +42,13 @@ from lair.router.v1.router_service_pb2_grpc import (
     RouterServiceServicer,
     add_RouterServiceServicer_to_server,
 )
-from svckit.errors import ServiceError
+from svckit.errors import ServiceError, invalid_field
 from svckit.grpc_server import Servicers
 
 # One step of a stream: events for one message, something to wait for, or a failure.
 Step = Sequence[ChatEvent] | asyncio.Event | Exception
 
+NOW = 1_700_000_000
 ROUTE = Route(backend="ollama", model="qwen3:8b", reason="exact model", fallback_count=1)
 MEMORY = MemoryOutcome(conversation_id="conv-1", history_count=4)
 
@@ -97,9 +98,13 @@ class ScriptedRouter(RouterServiceServicer):
     answer: router_pb2.ChatResponse | Exception = field(default_factory=whole)
     hold: asyncio.Event | None = None
     steps: Sequence[Step] = ()
+    vectors: router_pb2.EmbedResponse | Exception = field(default_factory=router_pb2.EmbedResponse)
     models: Sequence[router_pb2.Model] = ()
     backends: Sequence[router_pb2.Backend] = ()
-    calls: list[ChatCall] = field(default_factory=list)
+    candidates: Sequence[router_pb2.RouteCandidate] | Exception = ()
+    explained: list[ChatCall] = field(default_factory=list)
+    switches: list[router_pb2.SetBackendModeRequest] = field(default_factory=list)
+    calls: list[Any] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -131,6 +136,20 @@ class ScriptedRouter(RouterServiceServicer):
             self.cancelled.set()
             raise
 
+    async def Complete(self, request: Any, context: Any) -> Any:
+        answer = await self.Chat(request, context)
+        return router_pb2.CompleteResponse(completion=answer.completion, route=answer.route)
+
+    async def CompleteStream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        async for reply in self.ChatStream(request, context):
+            yield router_pb2.CompleteStreamResponse(events=reply.events)
+
+    async def Embed(self, request: router_pb2.EmbedRequest, context: Any) -> Any:
+        self._begin(request.call)
+        if isinstance(self.vectors, Exception):
+            raise self.vectors
+        return self.vectors
+
     async def ListModels(self, request: router_pb2.ListModelsRequest, context: Any) -> Any:
         """List two models a page."""
         begin = int(request.page_token or 0)
@@ -141,6 +160,25 @@ class ScriptedRouter(RouterServiceServicer):
 
     async def ListBackends(self, request: Any, context: Any) -> Any:
         return router_pb2.ListBackendsResponse(backends=self.backends)
+
+    async def ExplainRoute(self, request: router_pb2.ExplainRouteRequest, context: Any) -> Any:
+        self.explained.append(request.call)
+        if isinstance(self.candidates, Exception):
+            raise self.candidates
+        return router_pb2.ExplainRouteResponse(candidates=self.candidates)
+
+    async def SetBackendMode(self, request: router_pb2.SetBackendModeRequest, context: Any) -> Any:
+        """Switch one backend, or all local ones; a hold counts from the test's own clock."""
+        self.switches.append(request)
+        named = [b for b in self.backends if b.name == request.backend]
+        if request.backend and not named:
+            raise invalid_field("backend", f"there is no backend {request.backend!r}")
+        for backend in named or [b for b in self.backends if b.local]:
+            backend.mode = request.mode
+            backend.ClearField("mode_expire_time")
+            if request.HasField("hold_duration"):
+                backend.mode_expire_time.seconds = NOW + request.hold_duration.seconds
+        return router_pb2.SetBackendModeResponse(backends=self.backends)
 
     def _begin(self, call: ChatCall) -> None:
         self.calls.append(call)

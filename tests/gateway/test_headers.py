@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from multidict import CIMultiDict
 
 from gateway import cors
 from gateway.dialects.errors import error_headers
-from gateway.headers import memory_summary, outcome_headers, printable
+from gateway.headers import (
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    memory_summary,
+    outcome_headers,
+    printable,
+)
 from gateway.hints import read_memory_hints, read_route_hints, read_untraced
 from gateway.identity import client_name, read_caller
-from lair.router.v1.chat_pb2 import MemoryOutcome, MemoryPolicy, Route
+from lair.router.v1.chat_pb2 import MemoryOutcome, MemoryPolicy, Route, RouteHints
 from svckit.errors import ServiceError
+from svckit.times import to_duration
 
 
 def headers(**values: str) -> CIMultiDict[str]:
@@ -67,8 +76,21 @@ def test_an_id_that_no_id_can_be_is_refused_by_its_headers_name(value):
 
 
 def test_hints_are_read():
-    route = read_route_hints(headers(X_Provider="ollama", X_Model="m", X_Local_Only="TRUE"))
+    route = read_route_hints(
+        headers(
+            X_Provider="ollama",
+            X_Model="m",
+            X_Local_Only="TRUE",
+            X_Priority="Batch",
+            X_Max_Context=" 8192 ",
+        )
+    )
     assert (route.backend, route.model, route.local_only) == ("ollama", "m", True)
+    assert (route.priority, route.max_context_tokens) == ("batch", 8192)
+
+
+def test_without_headers_nothing_is_hinted():
+    assert read_route_hints(headers()) == RouteHints()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +120,13 @@ def test_tracing_is_on_unless_switched_off():
         (read_memory_hints, "X-Enable-Memory", "yes please"),
         (read_route_hints, "X-Local-Only", "2"),
         (read_untraced, "X-Enable-Tracing", "off"),
+        (read_route_hints, "X-Priority", "urgent"),
+        (read_route_hints, "X-Max-Context", "0"),
+        (read_route_hints, "X-Max-Context", "-1"),
+        (read_route_hints, "X-Max-Context", "8k"),
+        (read_route_hints, "X-Max-Context", "²"),
+        (read_route_hints, "X-Max-Context", "2147483648"),
+        (read_route_hints, "X-Max-Context", "9" * 200),
     ],
 )
 def test_a_hint_nobody_understands_is_refused_by_its_headers_name(read, name, value):
@@ -115,6 +144,48 @@ def test_a_reply_says_who_answered():
         "x-lair-fallbacks": "0",
         "x-lair-memory": "off",
     }
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "told"), [(0, None), (900, None), (1_000, "1"), (2_007_900, "2007")]
+)
+def test_a_reply_says_how_long_it_waited_if_it_did(microseconds, told):
+    route = Route(queue_duration=to_duration(microseconds))
+    assert outcome_headers(route, MemoryOutcome()).get("x-lair-queue-ms") == told
+
+
+class Noting(CIMultiDict[str]):
+    """Headers that note which of them are looked up."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def get(self, name, default=None):
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def test_every_header_that_is_read_is_explained():
+    noting = Noting()
+    for read in (read_route_hints, read_memory_hints, read_untraced, read_caller):
+        read(noting)
+    explained = set(REQUEST_HEADERS) | {"Session-ID", "Thread-ID", "User-Agent"}
+    assert noting.names | {"X-Request-ID"} == explained
+
+
+def test_every_header_of_ours_is_in_the_readme():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    ours = [*REQUEST_HEADERS, *(name for name in RESPONSE_HEADERS if name.startswith("x-lair-"))]
+    assert [name for name in ours if f"`{name}" not in readme] == []
+
+
+def test_every_header_of_an_answer_is_explained_and_may_be_read_by_pages():
+    route = Route(backend="b", model="m", reason="r", queue_duration=to_duration(10**6))
+    sent = outcome_headers(route, MemoryOutcome(conversation_id="c"))
+    exposed = cors.reply_headers(headers(Origin="http://localhost"))
+    assert set(sent) <= set(RESPONSE_HEADERS)
+    assert exposed["access-control-expose-headers"].split(", ") == list(RESPONSE_HEADERS)
 
 
 @pytest.mark.parametrize(

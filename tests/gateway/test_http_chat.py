@@ -64,6 +64,8 @@ async def test_the_call_carries_identity_hints_and_the_replys_request_id(stack: 
         "X-Enable-Memory": "true",
         "X-Provider": "ollama",
         "X-Local-Only": "1",
+        "X-Priority": "agent",
+        "X-Max-Context": "4096",
         "X-Enable-Tracing": "false",
         "X-Request-ID": "mine",
     }
@@ -78,6 +80,7 @@ async def test_the_call_carries_identity_hints_and_the_replys_request_id(stack: 
     assert call.memory.conversation_id == "conv-1"
     assert call.memory.policy == MemoryPolicy.MEMORY_POLICY_FULL
     assert (call.route.backend, call.route.local_only) == ("ollama", True)
+    assert (call.route.priority, call.route.max_context_tokens) == ("agent", 4096)
     assert call.untraced
     assert call.endpoint == "/v1/chat/completions"
     assert call.extra_json == b'{"top_k":5}'
@@ -229,16 +232,19 @@ async def test_a_stream_without_any_event_is_an_http_failure(stack: Stack):
         assert reply.status == 502
 
 
-async def test_silence_before_the_answer_is_filled_with_comments():
-    go = asyncio.Event()
+async def test_silence_before_the_answer_is_filled_with_comments_and_positions():
+    closer, go = asyncio.Event(), asyncio.Event()
     async with Stack().running(keepalive_seconds=0.05) as stack:
-        stack.router.steps = [[waiting(3)], go, [started(), delta("x"), finish(), completed()]]
+        answer = [started(), delta("x"), finish(), completed()]
+        stack.router.steps = [[waiting(3)], closer, [waiting(0)], go, answer]
         async with stack.chat(stream=True, headers={"X-Conversation-ID": "conv-9"}) as reply:
             assert reply.status == 200
             assert reply.headers["x-conversation-id"] == "conv-9"
             incoming = frames(reply)
             assert await anext(incoming) == ": waiting, 3 ahead"
             assert await anext(incoming) == ": keep-alive"
+            closer.set()
+            assert await anext(incoming) == ": waiting, next in line"
             go.set()
             rest = [frame async for frame in incoming]
     assert content(rest) == "x"

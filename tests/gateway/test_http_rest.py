@@ -30,6 +30,7 @@ async def test_models_are_listed_through_all_pages(stack: Stack, path):
         Model(id="auto"),
         Model(id="m", backend="ollama", context_length=8192, loaded=True, created=7),
         Model(id="n", backend="vllm", extra_json=b'{"max_model_len": 4096}'),
+        Model(id="small", alias_targets=["m", "vllm/n"]),
     ]
     status, body = await stack.get(path)
     assert status == 200
@@ -53,6 +54,13 @@ async def test_models_are_listed_through_all_pages(stack: Stack, path):
                 "owned_by": "vllm",
                 "backend": "vllm",
                 "max_model_len": 4096,
+            },
+            {
+                "id": "small",
+                "object": "model",
+                "created": 0,
+                "owned_by": "lair",
+                "alias_targets": ["m", "vllm/n"],
             },
         ],
     }

@@ -1,6 +1,7 @@
 """A child for the supervisor's tests: writes down what happens to it, ends as a service does.
 
-argv: journal, name, then any of `stubborn` (ignores SIGTERM) and `exit=CODE` (ends at once).
+argv: journal, name, then any of `stubborn` (ignores SIGTERM), `reloads` (listens for SIGHUP)
+and `exit=CODE` (ends at once).
 """
 
 import asyncio
@@ -20,6 +21,8 @@ def note(what: str) -> None:
 
 
 async def live() -> None:
+    if "reloads" in options:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, note, "reloads")
     stopped = asyncio.ensure_future(stop_requested())
     await asyncio.sleep(0)  # now it listens for the signal: nobody may send it before "started"
     note("started")

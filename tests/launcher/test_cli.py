@@ -23,7 +23,10 @@ SLOW = {"grpc", "aiohttp", "aiosqlite", "structlog", "uvloop", "xllamacpp"}
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status"], ["chat", "hi"], ["config", "show"], ["version"]],
+    [
+        *(["status"], ["chat", "hi"], ["config", "show"], ["version"]),
+        *(["gaming"], ["gaming", "on", "--for", "2h"], ["route", "hi"]),
+    ],
 )
 def test_small_commands_load_no_service_and_nothing_slow(
     arguments: list[str], environment: dict[str, str], port: int
@@ -66,5 +69,6 @@ def test_help_shows_what_people_run_and_hides_what_the_supervisor_runs(
     commands = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line}
     assert commands == {
         *("up", "chat", "status", "version", "config"),
+        *("gaming", "route", "reload"),
         *("gateway", "router", "memory", "metrics"),
     }

@@ -14,7 +14,18 @@ from tests.launcher.scripted_gateway import ScriptedGateway
 from tests.launcher.support import Lair
 
 INDEX = {"model": "all-MiniLM-L6-v2", "state": "ready", "error": None}
-HOUSE = {"state": "up", "url": "http://10.0.0.2:8000/v1", "models": ["a", "b", "c", "d", "e"]}
+HOUSE: dict[str, Any] = {
+    "state": "up",
+    "url": "http://10.0.0.2:8000/v1",
+    "models": ["a", "b", "c", "d", "e"],
+    "mode": "auto",
+    "device": "3090",
+    "slots": 2,
+    "in_flight": 1,
+    "queued": 3,
+    "tokens_per_second": 41.46,
+    "last_error": None,
+}
 RECALL = {"state": "up", "url": "", "models": ["recall"]}
 WELL: dict[str, Any] = {
     "status": "ok",
@@ -38,14 +49,39 @@ def test_well_is_0_and_names_services_and_backends(lair: Lair, gateway: Scripted
     ended = lair("status")
 
     assert ended.code == 0
-    assert ended.out.splitlines() == [
+    lines = [line.rstrip() for line in ended.out.splitlines()]
+    assert lines[:5] == [
         f"lair is up at http://127.0.0.1:{gateway.port}",
         "  router    up",
         "  memory    on; search by meaning: ready",
         "  metrics   up",
-        "  backend   house   http://10.0.0.2:8000/v1  a, b, c, d and 1 more",
-        "  backend   recall  built in                 recall",
+        "",
     ]
+    assert [" ".join(line.split()) for line in lines[5:]] == [
+        "backend health auto busy waiting tokens/s device models",
+        "house up yes 1/2 3 41.5 3090 a and 4 more",
+        "recall up yes 0 0 recall",
+    ]
+
+
+def test_table_tells_what_is_wrong_with_a_backend(lair: Lair, gateway: ScriptedGateway) -> None:
+    gone = {**HOUSE, "state": "down", "resting": "failed repeatedly", "last_error": "no\n route"}
+    quiet = {**HOUSE, "mode": "explicit_only", "mode_until": "2020-01-02T12:00:00.5Z"}
+    kept = {**HOUSE, "mode": "explicit_only", "mode_until": None}
+    gateway.answer_json({**WELL, "backends": {"gone": gone, "quiet": quiet, "kept": kept}})
+
+    _, *rows = lair("status").out.splitlines()[5:]
+
+    assert rows[0].split()[1] == "down"
+    assert rows[0].rstrip().endswith("a and 4 more  failed repeatedly: no route")
+    assert "up      from 2020-01-02" in rows[1]
+    assert rows[2].split()[:4] == ["kept", "up", "no", "1/2"]
+
+
+def test_status_tells_what_to_do_without_a_backend(lair: Lair, gateway: ScriptedGateway) -> None:
+    gateway.answer_json({**WELL, "backends": {"recall": RECALL}})
+
+    assert "  backends  none found; start Ollama or llama.cpp" in lair("status").out
 
 
 def test_degraded_is_1_and_says_why(lair: Lair, gateway: ScriptedGateway) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,61 @@ async def test_kill_ends_children_at_once(journal: Journal, environment: dict[st
         supervisor.kill.set()
 
     assert gone(journal.pids("a")[0])
+
+
+async def test_reload_reaches_the_children_that_can_do_it(
+    journal: Journal, environment: dict[str, str]
+) -> None:
+    able = replace(child(journal, "able", "reloads"), reloads=True)
+    async with supervised([[able, child(journal, "other")]], environment) as supervisor:
+        await until(lambda: len(journal.lines()) == 2)
+        supervisor.reload()
+        await until(lambda: "able reloads" in journal.lines())
+        assert len(journal.pids("able")) == len(journal.pids("other")) == 1
+
+    assert sorted(journal.lines()) == sorted(
+        [f"{name} {what}" for name in ("able", "other") for what in ("started", "stopped")]
+        + ["able reloads"]
+    )
+
+
+async def test_child_that_starts_reloads_once_it_is_ready(
+    journal: Journal, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Before, it would die of the signal: it does not listen yet."""
+    leave = tmp_path / "leave"
+
+    async def allowed() -> bool:
+        return leave.exists()
+
+    able = Child("able", journal.argv("able", "reloads"), allowed, reloads=True)
+    async with supervised([[able]], environment) as supervisor:
+        await until(lambda: "able started" in journal.lines())
+        supervisor.reload()
+        supervisor.reload()
+        leave.touch()
+        await until(lambda: "able reloads" in journal.lines())
+
+    assert journal.lines() == ["able started", "able reloads", "able stopped"]
+
+
+async def test_child_that_was_restarted_reloads_only_once_it_is_ready_again(
+    journal: Journal, environment: dict[str, str], tmp_path: Path
+) -> None:
+    leave = tmp_path / "leave"
+
+    async def allowed() -> bool:
+        return len(journal.pids("able")) == 1 or leave.exists()
+
+    able = Child("able", journal.argv("able", "reloads"), allowed, reloads=True)
+    async with supervised([[able]], environment) as supervisor:
+        await until(lambda: len(journal.pids("able")) == 1)
+        os.kill(journal.pids("able")[0], signal.SIGKILL)
+        await until(lambda: len(journal.pids("able")) == 2)
+        supervisor.reload()
+        assert "able reloads" not in journal.lines()
+        leave.touch()
+        await until(lambda: "able reloads" in journal.lines())
 
 
 async def test_children_have_sessions_of_their_own(

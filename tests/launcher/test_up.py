@@ -30,17 +30,18 @@ LAYOUTS = {
     ("--single-process",): set(),
 }
 
+QUIET = {"LAIR_ROUTER__DISCOVER": "false", "LAIR_MEMORY__INDEX": "false"}
+
 
 @asynccontextmanager
 async def up(
     environment: dict[str, str], port: int, data_dir: Path, *options: str, **variables: str
 ) -> AsyncIterator[Process]:
     """Run `lair up`; kill what is left of it at the end."""
-    quiet = {"LAIR_ROUTER__DISCOVER": "false", "LAIR_MEMORY__INDEX": "false"}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "launcher", "up"),
         *("--port", str(port), "--data-dir", str(data_dir), *options),
-        env={**environment, **quiet, **variables},
+        env={**environment, **QUIET, **variables},
         stdout=PIPE,
         stderr=PIPE,
     )
@@ -87,6 +88,28 @@ async def health(port: int) -> Any:
     url = f"http://127.0.0.1:{port}/health"
     async with aiohttp.ClientSession() as session, session.get(url) as reply:
         return await reply.json()
+
+
+async def providers(port: int) -> set[str]:
+    """Return the names of the backends."""
+    url = f"http://127.0.0.1:{port}/providers"
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        return {provider["name"] for provider in (await reply.json())["providers"]}
+
+
+def backend_toml(name: str) -> str:
+    """Configure a backend that nobody serves."""
+    return f'[[backends]]\nname = "{name}"\nurl = "http://127.0.0.1:9/v1"\n'
+
+
+async def lair(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Run a command; return its exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "launcher", *arguments), env=environment, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return process.returncode, (out + err).decode()
 
 
 async def ask_slowly(port: int) -> str:
@@ -210,6 +233,70 @@ async def test_services_end_when_lair_up_is_killed(
         await ending(process)
 
     await until(lambda: all(gone(pid) for pid in running.values()))
+
+
+@pytest.mark.parametrize("options", LAYOUTS)
+async def test_hangup_and_lair_reload_read_the_same_file_again(
+    options: tuple[str, ...], environment: dict[str, str], port: int, tmp_path: Path
+) -> None:
+    config = tmp_path / "house.toml"
+    config.write_text(backend_toml("one"))
+    options = ("--config", str(config), *options)
+    async with up(environment, port, tmp_path / "data", *options) as process:
+        await screen_of(process)
+        running = children(process)
+        config.write_text(backend_toml("one") + backend_toml("two"))
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(30):
+            while "two" not in await providers(port):  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.05)
+        config.write_text(backend_toml("two"))
+        code, out = await lair(environment, "reload", "--port", str(port))
+        left = await providers(port)
+        config.write_text("[[backends]]\nnmae = 'three'\n")
+        refused, complaint = await lair(environment, "reload", "--port", str(port))
+        still, still_running = await providers(port), children(process)
+        await end(process)
+
+    assert (code, out) == (0, "removed  one\n")
+    assert "one" not in left
+    assert refused == 1
+    assert "unknown key 'backends.0.nmae'" in complaint
+    assert (still, still_running) == (left, running)
+
+
+async def test_terminal_that_closes_ends_lair(
+    environment: dict[str, str], port: int, tmp_path: Path
+) -> None:
+    """It sends the signal that reloads, too; nobody would see lair run on."""
+    master, slave = os.openpty()
+    own_terminal = (
+        "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    arguments = ("--port", str(port), "--data-dir", str(tmp_path / "data"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", own_terminal, "-m", "launcher", "up", *arguments),
+        env={**environment, **QUIET},
+        stdin=slave,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    os.close(slave)
+    try:
+        await screen_of(process)
+        running = children(process)
+        os.close(master)
+        code, log = await ending(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+    assert code == 0
+    assert "reloading" not in log
+    assert len(running) == 3
+    assert all(gone(pid) for pid in running.values())
 
 
 @pytest.mark.parametrize("options", LAYOUTS)

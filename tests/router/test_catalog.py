@@ -21,8 +21,9 @@ from lair.router.v1.router_service_pb2 import (
     Model,
 )
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
+from router_svc.backends.connection import is_local
 from router_svc.backends.kinds import make_backend
-from router_svc.backends.openai import OpenAIBackend, is_local
+from router_svc.backends.openai import OpenAIBackend
 from router_svc.catalog import Catalog
 from router_svc.devices import Devices
 from router_svc.model import Snapshot, State

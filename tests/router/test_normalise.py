@@ -72,7 +72,7 @@ def test_choices_that_come_as_1_then_0_end_in_ascending_order(normalise: Normali
     )
     assert (text(events, 0), text(events, 1)) == ("zero", "one")
     assert finishes(events) == [(0, "length"), (1, "stop")]
-    assert events[-1].completed.usage.completion_tokens == 3
+    assert events[-1].completed.usage.total_tokens == 10  # the prompt once, and both answers
 
 
 def test_text_after_a_reason_still_comes_before_the_end(normalise: Normalise) -> None:
@@ -155,8 +155,8 @@ def test_reasoning_is_read_under_both_names(normalise: Normalise, name: str) -> 
 
 
 def test_reasoning_under_both_names_at_once_is_not_doubled(normalise: Normalise) -> None:
-    events = normalise(choice({"reasoning": "t", "reasoning_content": "t"}), STOP)
-    assert [delta.reasoning for delta in deltas(events)] == ["t"]
+    events = normalise(choice({"reasoning": "t", "reasoning_content": "t"}), chunk("a"), STOP)
+    assert [delta.reasoning for delta in deltas(events)] == ["t", ""]
 
 
 def test_reasoning_and_text_in_one_chunk_are_both_kept(normalise: Normalise) -> None:

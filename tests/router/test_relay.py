@@ -125,7 +125,7 @@ async def test_a_key_out_of_the_environment_reaches_the_backend(
 async def test_the_end_is_not_held_back_by_a_backend_that_never_says_done(
     router: RouterServiceStub, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router_svc.backends.openai._TAIL_SECONDS", 0.05)
+    monkeypatch.setattr("router_svc.backends.connection._TAIL_SECONDS", 0.05)
     server.script(stream(chunk("a"), chunk(finish="stop"), Step.HANG))
     assert kinds(await events(router, asking("hi")))[-1] == "completed"
     await prompt(server.received[0].ended.wait())
@@ -312,7 +312,7 @@ async def test_silence_in_the_middle_of_an_answer_ends_it(
 async def test_a_refusal_that_does_not_say_why_in_time_counts_by_its_status(
     router: RouterServiceStub, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router_svc.backends.openai._TAIL_SECONDS", 0.05)
+    monkeypatch.setattr("router_svc.backends.connection._TAIL_SECONDS", 0.05)
     server.script(Answer((b"{", Step.HANG), status=503))
     error = await failure(answer(router, asking("hi")))
     assert (error.reason, error.metadata["upstream_status"]) == ("UPSTREAM_FAILED", "503")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lair.common.v1.chat_pb2 import FunctionCall, ToolCall
-from router_svc.backends.openai import parse_models
 from router_svc.backends.reply_json import (
     error_text,
     parse_completion,
@@ -16,6 +15,7 @@ from router_svc.backends.reply_json import (
     upstream_error,
     whole,
 )
+from router_svc.backends.states.listing import parse_models
 from router_svc.model import ServedModel, UpstreamError
 from tests.fakes.answers import usage_of
 

@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lair.common.v1 import caller_pb2 as lair_dot_common_dot_v1_dot_caller__pb2
-from lair.common.v1 import chat_pb2 as lair_dot_common_dot_v1_dot_chat__pb2
 from lair.router.v1 import chat_pb2 as lair_dot_router_dot_v1_dot_chat__pb2
+from lair.router.v1 import completion_pb2 as lair_dot_router_dot_v1_dot_completion__pb2
+from lair.router.v1 import embedding_pb2 as lair_dot_router_dot_v1_dot_embedding__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lair/router/v1/router_service.proto\x12\x0elair.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blair/common/v1/caller.proto\x1a\x19lair/common/v1/chat.proto\x1a\x19lair/router/v1/chat.proto\"5\n\x0b\x43hatRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"\x97\x01\n\x0c\x43hatResponse\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.ChatCompletion\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\x12-\n\x06memory\x18\x03 \x01(\x0b\x32\x1d.lair.router.v1.MemoryOutcome\";\n\x11\x43hatStreamRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"?\n\x12\x43hatStreamResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.ChatEvent\"\xb0\x01\n\x0f\x43ompleteRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\r\n\x05model\x18\x03 \x01(\t\x12\x13\n\x0bprompt_json\x18\x04 \x01(\x0c\x12\x12\n\nextra_json\x18\x14 \x01(\x0c\x12)\n\x05route\x18\x15 \x01(\x0b\x32\x1a.lair.router.v1.RouteHints\"\x80\x01\n\x10\x43ompleteResponse\x12\x11\n\tbody_json\x18\x01 \x01(\x0c\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x15.lair.common.v1.UsageH\x00\x88\x01\x01\x12$\n\x05route\x18\x03 \x01(\x0b\x32\x15.lair.router.v1.RouteB\x08\n\x06_usage\"\xc0\x01\n\x0c\x45mbedRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\r\n\x05model\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\x0c\x12\x17\n\ndimensions\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12)\n\x05route\x18\x15 \x01(\x0b\x32\x1a.lair.router.v1.RouteHintsB\r\n\x0b_dimensions\"\x99\x01\n\rEmbedResponse\x12-\n\nembeddings\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.Embedding\x12)\n\x05usage\x18\x02 \x01(\x0b\x32\x15.lair.common.v1.UsageH\x00\x88\x01\x01\x12$\n\x05route\x18\x03 \x01(\x0b\x32\x15.lair.router.v1.RouteB\x08\n\x06_usage\"#\n\tEmbedding\x12\x16\n\x0e\x66loat32_values\x18\x01 \x01(\x0c\"b\n\x11ListModelsRequest\x12&\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.lair.router.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb0\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x1b\n\x0e\x63ontext_length\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\x13\n\x06loaded\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x15\n\ralias_targets\x18\x06 \x03(\t\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x42\x11\n\x0f_context_lengthB\t\n\x07_loaded\"\x15\n\x13ListBackendsRequest\"l\n\x14ListBackendsResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\x12)\n\x08journals\x18\x02 \x03(\x0b\x32\x17.lair.router.v1.Journal\"H\n\x07Journal\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x15\n\rpending_count\x18\x02 \x01(\x05\x12\x15\n\rdropped_count\x18\x03 \x01(\x05\"\xbd\x03\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\r\n\x05local\x18\x04 \x01(\x08\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.lair.router.v1.BackendState\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12.\n\ncheck_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06models\x18\x08 \x03(\t\x12\x17\n\x0fin_flight_count\x18\t \x01(\x05\x12\x14\n\x0cqueued_count\x18\n \x01(\x05\x12)\n\x04mode\x18\x0b \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x1e\n\x11tokens_per_second\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x12\n\nslot_count\x18\x0e \x01(\x05\x12\x0f\n\x07resting\x18\x0f \x01(\t\x12\x34\n\x10mode_expire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x14\n\x12_tokens_per_second\"=\n\x13\x45xplainRouteRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"J\n\x14\x45xplainRouteResponse\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.lair.router.v1.RouteCandidate\"S\n\x0eRouteCandidate\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x65ligible\x18\x03 \x01(\x08\x12\x0f\n\x07reasons\x18\x04 \x03(\t\"\x85\x01\n\x15SetBackendModeRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x30\n\rhold_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x16SetBackendModeResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\"\x17\n\x15ReloadBackendsRequest\"I\n\x16ReloadBackendsResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x03(\t\x12\x0f\n\x07removed\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t*v\n\x0c\x42\x61\x63kendState\x12\x1d\n\x19\x42\x41\x43KEND_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42\x41\x43KEND_STATE_UP\x10\x01\x12\x16\n\x12\x42\x41\x43KEND_STATE_DOWN\x10\x02\x12\x19\n\x15\x42\x41\x43KEND_STATE_LOADING\x10\x03*b\n\x0b\x42\x61\x63kendMode\x12\x1c\n\x18\x42\x41\x43KEND_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42\x41\x43KEND_MODE_AUTO\x10\x01\x12\x1e\n\x1a\x42\x41\x43KEND_MODE_EXPLICIT_ONLY\x10\x02\x32\xa4\x06\n\rRouterService\x12\x41\n\x04\x43hat\x12\x1b.lair.router.v1.ChatRequest\x1a\x1c.lair.router.v1.ChatResponse\x12U\n\nChatStream\x12!.lair.router.v1.ChatStreamRequest\x1a\".lair.router.v1.ChatStreamResponse0\x01\x12M\n\x08\x43omplete\x12\x1f.lair.router.v1.CompleteRequest\x1a .lair.router.v1.CompleteResponse\x12\x44\n\x05\x45mbed\x12\x1c.lair.router.v1.EmbedRequest\x1a\x1d.lair.router.v1.EmbedResponse\x12X\n\nListModels\x12!.lair.router.v1.ListModelsRequest\x1a\".lair.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x12^\n\x0cListBackends\x12#.lair.router.v1.ListBackendsRequest\x1a$.lair.router.v1.ListBackendsResponse\"\x03\x90\x02\x01\x12^\n\x0c\x45xplainRoute\x12#.lair.router.v1.ExplainRouteRequest\x1a$.lair.router.v1.ExplainRouteResponse\"\x03\x90\x02\x01\x12\x64\n\x0eSetBackendMode\x12%.lair.router.v1.SetBackendModeRequest\x1a&.lair.router.v1.SetBackendModeResponse\"\x03\x90\x02\x02\x12\x64\n\x0eReloadBackends\x12%.lair.router.v1.ReloadBackendsRequest\x1a&.lair.router.v1.ReloadBackendsResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lair/router/v1/router_service.proto\x12\x0elair.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blair/common/v1/caller.proto\x1a\x19lair/router/v1/chat.proto\x1a\x1flair/router/v1/completion.proto\x1a\x1elair/router/v1/embedding.proto\"5\n\x0b\x43hatRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"\x97\x01\n\x0c\x43hatResponse\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.ChatCompletion\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\x12-\n\x06memory\x18\x03 \x01(\x0b\x32\x1d.lair.router.v1.MemoryOutcome\";\n\x11\x43hatStreamRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"?\n\x12\x43hatStreamResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.ChatEvent\"?\n\x0f\x43ompleteRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.CompletionCall\"l\n\x10\x43ompleteResponse\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.ChatCompletion\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\"E\n\x15\x43ompleteStreamRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.CompletionCall\"C\n\x16\x43ompleteStreamResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.ChatEvent\";\n\x0c\x45mbedRequest\x12+\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1d.lair.router.v1.EmbeddingCall\"d\n\rEmbedResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.lair.router.v1.EmbeddingList\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\"b\n\x11ListModelsRequest\x12&\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.lair.router.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb0\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x1b\n\x0e\x63ontext_length\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\x13\n\x06loaded\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x15\n\ralias_targets\x18\x06 \x03(\t\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x42\x11\n\x0f_context_lengthB\t\n\x07_loaded\"\x15\n\x13ListBackendsRequest\"l\n\x14ListBackendsResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\x12)\n\x08journals\x18\x02 \x03(\x0b\x32\x17.lair.router.v1.Journal\"H\n\x07Journal\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x15\n\rpending_count\x18\x02 \x01(\x05\x12\x15\n\rdropped_count\x18\x03 \x01(\x05\"\xbd\x03\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\r\n\x05local\x18\x04 \x01(\x08\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.lair.router.v1.BackendState\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12.\n\ncheck_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06models\x18\x08 \x03(\t\x12\x17\n\x0fin_flight_count\x18\t \x01(\x05\x12\x14\n\x0cqueued_count\x18\n \x01(\x05\x12)\n\x04mode\x18\x0b \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x1e\n\x11tokens_per_second\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x12\n\nslot_count\x18\x0e \x01(\x05\x12\x0f\n\x07resting\x18\x0f \x01(\t\x12\x34\n\x10mode_expire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x14\n\x12_tokens_per_second\"=\n\x13\x45xplainRouteRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"J\n\x14\x45xplainRouteResponse\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.lair.router.v1.RouteCandidate\"S\n\x0eRouteCandidate\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x65ligible\x18\x03 \x01(\x08\x12\x0f\n\x07reasons\x18\x04 \x03(\t\"\x85\x01\n\x15SetBackendModeRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x30\n\rhold_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x16SetBackendModeResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\"\x17\n\x15ReloadBackendsRequest\"I\n\x16ReloadBackendsResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x03(\t\x12\x0f\n\x07removed\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t*v\n\x0c\x42\x61\x63kendState\x12\x1d\n\x19\x42\x41\x43KEND_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42\x41\x43KEND_STATE_UP\x10\x01\x12\x16\n\x12\x42\x41\x43KEND_STATE_DOWN\x10\x02\x12\x19\n\x15\x42\x41\x43KEND_STATE_LOADING\x10\x03*b\n\x0b\x42\x61\x63kendMode\x12\x1c\n\x18\x42\x41\x43KEND_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42\x41\x43KEND_MODE_AUTO\x10\x01\x12\x1e\n\x1a\x42\x41\x43KEND_MODE_EXPLICIT_ONLY\x10\x02\x32\x87\x07\n\rRouterService\x12\x41\n\x04\x43hat\x12\x1b.lair.router.v1.ChatRequest\x1a\x1c.lair.router.v1.ChatResponse\x12U\n\nChatStream\x12!.lair.router.v1.ChatStreamRequest\x1a\".lair.router.v1.ChatStreamResponse0\x01\x12M\n\x08\x43omplete\x12\x1f.lair.router.v1.CompleteRequest\x1a .lair.router.v1.CompleteResponse\x12\x61\n\x0e\x43ompleteStream\x12%.lair.router.v1.CompleteStreamRequest\x1a&.lair.router.v1.CompleteStreamResponse0\x01\x12\x44\n\x05\x45mbed\x12\x1c.lair.router.v1.EmbedRequest\x1a\x1d.lair.router.v1.EmbedResponse\x12X\n\nListModels\x12!.lair.router.v1.ListModelsRequest\x1a\".lair.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x12^\n\x0cListBackends\x12#.lair.router.v1.ListBackendsRequest\x1a$.lair.router.v1.ListBackendsResponse\"\x03\x90\x02\x01\x12^\n\x0c\x45xplainRoute\x12#.lair.router.v1.ExplainRouteRequest\x1a$.lair.router.v1.ExplainRouteResponse\"\x03\x90\x02\x01\x12\x64\n\x0eSetBackendMode\x12%.lair.router.v1.SetBackendModeRequest\x1a&.lair.router.v1.SetBackendModeResponse\"\x03\x90\x02\x02\x12\x64\n\x0eReloadBackends\x12%.lair.router.v1.ReloadBackendsRequest\x1a&.lair.router.v1.ReloadBackendsResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,56 +47,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['SetBackendMode']._serialized_options = b'\220\002\002'
   _globals['_ROUTERSERVICE'].methods_by_name['ReloadBackends']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['ReloadBackends']._serialized_options = b'\220\002\002'
-  _globals['_BACKENDSTATE']._serialized_start=2785
-  _globals['_BACKENDSTATE']._serialized_end=2903
-  _globals['_BACKENDMODE']._serialized_start=2905
-  _globals['_BACKENDMODE']._serialized_end=3003
-  _globals['_CHATREQUEST']._serialized_start=203
-  _globals['_CHATREQUEST']._serialized_end=256
-  _globals['_CHATRESPONSE']._serialized_start=259
-  _globals['_CHATRESPONSE']._serialized_end=410
-  _globals['_CHATSTREAMREQUEST']._serialized_start=412
-  _globals['_CHATSTREAMREQUEST']._serialized_end=471
-  _globals['_CHATSTREAMRESPONSE']._serialized_start=473
-  _globals['_CHATSTREAMRESPONSE']._serialized_end=536
-  _globals['_COMPLETEREQUEST']._serialized_start=539
-  _globals['_COMPLETEREQUEST']._serialized_end=715
-  _globals['_COMPLETERESPONSE']._serialized_start=718
-  _globals['_COMPLETERESPONSE']._serialized_end=846
-  _globals['_EMBEDREQUEST']._serialized_start=849
-  _globals['_EMBEDREQUEST']._serialized_end=1041
-  _globals['_EMBEDRESPONSE']._serialized_start=1044
-  _globals['_EMBEDRESPONSE']._serialized_end=1197
-  _globals['_EMBEDDING']._serialized_start=1199
-  _globals['_EMBEDDING']._serialized_end=1234
-  _globals['_LISTMODELSREQUEST']._serialized_start=1236
-  _globals['_LISTMODELSREQUEST']._serialized_end=1334
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1336
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1420
-  _globals['_MODEL']._serialized_start=1423
-  _globals['_MODEL']._serialized_end=1599
-  _globals['_LISTBACKENDSREQUEST']._serialized_start=1601
-  _globals['_LISTBACKENDSREQUEST']._serialized_end=1622
-  _globals['_LISTBACKENDSRESPONSE']._serialized_start=1624
-  _globals['_LISTBACKENDSRESPONSE']._serialized_end=1732
-  _globals['_JOURNAL']._serialized_start=1734
-  _globals['_JOURNAL']._serialized_end=1806
-  _globals['_BACKEND']._serialized_start=1809
-  _globals['_BACKEND']._serialized_end=2254
-  _globals['_EXPLAINROUTEREQUEST']._serialized_start=2256
-  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2317
-  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2319
-  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2393
-  _globals['_ROUTECANDIDATE']._serialized_start=2395
-  _globals['_ROUTECANDIDATE']._serialized_end=2478
-  _globals['_SETBACKENDMODEREQUEST']._serialized_start=2481
-  _globals['_SETBACKENDMODEREQUEST']._serialized_end=2614
-  _globals['_SETBACKENDMODERESPONSE']._serialized_start=2616
-  _globals['_SETBACKENDMODERESPONSE']._serialized_end=2683
-  _globals['_RELOADBACKENDSREQUEST']._serialized_start=2685
-  _globals['_RELOADBACKENDSREQUEST']._serialized_end=2708
-  _globals['_RELOADBACKENDSRESPONSE']._serialized_start=2710
-  _globals['_RELOADBACKENDSRESPONSE']._serialized_end=2783
-  _globals['_ROUTERSERVICE']._serialized_start=3006
-  _globals['_ROUTERSERVICE']._serialized_end=3810
+  _globals['_BACKENDSTATE']._serialized_start=2603
+  _globals['_BACKENDSTATE']._serialized_end=2721
+  _globals['_BACKENDMODE']._serialized_start=2723
+  _globals['_BACKENDMODE']._serialized_end=2821
+  _globals['_CHATREQUEST']._serialized_start=241
+  _globals['_CHATREQUEST']._serialized_end=294
+  _globals['_CHATRESPONSE']._serialized_start=297
+  _globals['_CHATRESPONSE']._serialized_end=448
+  _globals['_CHATSTREAMREQUEST']._serialized_start=450
+  _globals['_CHATSTREAMREQUEST']._serialized_end=509
+  _globals['_CHATSTREAMRESPONSE']._serialized_start=511
+  _globals['_CHATSTREAMRESPONSE']._serialized_end=574
+  _globals['_COMPLETEREQUEST']._serialized_start=576
+  _globals['_COMPLETEREQUEST']._serialized_end=639
+  _globals['_COMPLETERESPONSE']._serialized_start=641
+  _globals['_COMPLETERESPONSE']._serialized_end=749
+  _globals['_COMPLETESTREAMREQUEST']._serialized_start=751
+  _globals['_COMPLETESTREAMREQUEST']._serialized_end=820
+  _globals['_COMPLETESTREAMRESPONSE']._serialized_start=822
+  _globals['_COMPLETESTREAMRESPONSE']._serialized_end=889
+  _globals['_EMBEDREQUEST']._serialized_start=891
+  _globals['_EMBEDREQUEST']._serialized_end=950
+  _globals['_EMBEDRESPONSE']._serialized_start=952
+  _globals['_EMBEDRESPONSE']._serialized_end=1052
+  _globals['_LISTMODELSREQUEST']._serialized_start=1054
+  _globals['_LISTMODELSREQUEST']._serialized_end=1152
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1154
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1238
+  _globals['_MODEL']._serialized_start=1241
+  _globals['_MODEL']._serialized_end=1417
+  _globals['_LISTBACKENDSREQUEST']._serialized_start=1419
+  _globals['_LISTBACKENDSREQUEST']._serialized_end=1440
+  _globals['_LISTBACKENDSRESPONSE']._serialized_start=1442
+  _globals['_LISTBACKENDSRESPONSE']._serialized_end=1550
+  _globals['_JOURNAL']._serialized_start=1552
+  _globals['_JOURNAL']._serialized_end=1624
+  _globals['_BACKEND']._serialized_start=1627
+  _globals['_BACKEND']._serialized_end=2072
+  _globals['_EXPLAINROUTEREQUEST']._serialized_start=2074
+  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2135
+  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2137
+  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2211
+  _globals['_ROUTECANDIDATE']._serialized_start=2213
+  _globals['_ROUTECANDIDATE']._serialized_end=2296
+  _globals['_SETBACKENDMODEREQUEST']._serialized_start=2299
+  _globals['_SETBACKENDMODEREQUEST']._serialized_end=2432
+  _globals['_SETBACKENDMODERESPONSE']._serialized_start=2434
+  _globals['_SETBACKENDMODERESPONSE']._serialized_end=2501
+  _globals['_RELOADBACKENDSREQUEST']._serialized_start=2503
+  _globals['_RELOADBACKENDSREQUEST']._serialized_end=2526
+  _globals['_RELOADBACKENDSRESPONSE']._serialized_start=2528
+  _globals['_RELOADBACKENDSRESPONSE']._serialized_end=2601
+  _globals['_ROUTERSERVICE']._serialized_start=2824
+  _globals['_ROUTERSERVICE']._serialized_end=3727
 # @@protoc_insertion_point(module_scope)

@@ -11,8 +11,9 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lair.common.v1 import caller_pb2 as _caller_pb2
-from lair.common.v1 import chat_pb2 as _chat_pb2_1
 from lair.router.v1 import chat_pb2 as _chat_pb2
+from lair.router.v1 import completion_pb2 as _completion_pb2
+from lair.router.v1 import embedding_pb2 as _embedding_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -188,45 +189,23 @@ Global___ChatStreamResponse: _TypeAlias = ChatStreamResponse  # noqa: Y015
 
 @_typing.final
 class CompleteRequest(_message.Message):
-    """A text to complete."""
+    """A text to complete at once."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    CALLER_FIELD_NUMBER: _builtins.int
-    MODEL_FIELD_NUMBER: _builtins.int
-    PROMPT_JSON_FIELD_NUMBER: _builtins.int
-    EXTRA_JSON_FIELD_NUMBER: _builtins.int
-    ROUTE_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """A UUIDv7 that names the request in every service. Made up if empty."""
-    model: _builtins.str
-    """`auto`, an alias, a model's name, or `backend/model`. Empty means `auto`."""
-    prompt_json: _builtins.bytes
-    """JSON of the prompt: a string, a list of strings, or token ids."""
-    extra_json: _builtins.bytes
-    """A JSON object of every further parameter, as it came. Empty if there is none."""
+    CALL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def caller(self) -> _caller_pb2.Caller:
-        """Who asks."""
-
-    @_builtins.property
-    def route(self) -> _chat_pb2.RouteHints:
-        """Where the request may go."""
+    def call(self) -> _completion_pb2.CompletionCall:
+        """The text, and how it is to be completed."""
 
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
-        caller: _caller_pb2.Caller | None = ...,
-        model: _builtins.str = ...,
-        prompt_json: _builtins.bytes = ...,
-        extra_json: _builtins.bytes = ...,
-        route: _chat_pb2.RouteHints | None = ...,
+        call: _completion_pb2.CompletionCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "route", b"route"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "extra_json", b"extra_json", "model", b"model", "prompt_json", b"prompt_json", "request_id", b"request_id", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,18 +213,15 @@ Global___CompleteRequest: _TypeAlias = CompleteRequest  # noqa: Y015
 
 @_typing.final
 class CompleteResponse(_message.Message):
-    """A completed text."""
+    """A completion, and who gave it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    BODY_JSON_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
+    COMPLETION_FIELD_NUMBER: _builtins.int
     ROUTE_FIELD_NUMBER: _builtins.int
-    body_json: _builtins.bytes
-    """The JSON body of the answer, normalised."""
     @_builtins.property
-    def usage(self) -> _chat_pb2_1.Usage:
-        """Tokens, where the backend said."""
+    def completion(self) -> _chat_pb2.ChatCompletion:
+        """The completion, in the form of a chat's answer."""
 
     @_builtins.property
     def route(self) -> _chat_pb2.Route:
@@ -254,19 +230,64 @@ class CompleteResponse(_message.Message):
     def __init__(
         self,
         *,
-        body_json: _builtins.bytes = ...,
-        usage: _chat_pb2_1.Usage | None = ...,
+        completion: _chat_pb2.ChatCompletion | None = ...,
         route: _chat_pb2.Route | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "route", b"route", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "route", b"route"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "body_json", b"body_json", "route", b"route", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "route", b"route"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__usage: _TypeAlias = _typing.Literal["usage"]  # noqa: Y015
-    _WhichOneofArgType__usage: _TypeAlias = _typing.Literal["_usage", b"_usage"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompleteResponse: _TypeAlias = CompleteResponse  # noqa: Y015
+
+@_typing.final
+class CompleteStreamRequest(_message.Message):
+    """A text to complete as the completion is generated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def call(self) -> _completion_pb2.CompletionCall:
+        """The text, and how it is to be completed."""
+
+    def __init__(
+        self,
+        *,
+        call: _completion_pb2.CompletionCall | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteStreamRequest: _TypeAlias = CompleteStreamRequest  # noqa: Y015
+
+@_typing.final
+class CompleteStreamResponse(_message.Message):
+    """The events that were ready when this message was sent, as of a chat."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatEvent]:
+        """In order; `ChatEvent` says which follows which."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_chat_pb2.ChatEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteStreamResponse: _TypeAlias = CompleteStreamResponse  # noqa: Y015
 
 @_typing.final
 class EmbedRequest(_message.Message):
@@ -274,64 +295,35 @@ class EmbedRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    CALLER_FIELD_NUMBER: _builtins.int
-    MODEL_FIELD_NUMBER: _builtins.int
-    INPUT_JSON_FIELD_NUMBER: _builtins.int
-    DIMENSIONS_FIELD_NUMBER: _builtins.int
-    ROUTE_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """A UUIDv7 that names the request in every service. Made up if empty."""
-    model: _builtins.str
-    """A model's name, or `backend/model`."""
-    input_json: _builtins.bytes
-    """JSON of the input: a string, a list of strings, or token ids."""
-    dimensions: _builtins.int
-    """Numbers in each vector. The model's own count if unset."""
+    CALL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def caller(self) -> _caller_pb2.Caller:
-        """Who asks."""
-
-    @_builtins.property
-    def route(self) -> _chat_pb2.RouteHints:
-        """Where the request may go."""
+    def call(self) -> _embedding_pb2.EmbeddingCall:
+        """The texts."""
 
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
-        caller: _caller_pb2.Caller | None = ...,
-        model: _builtins.str = ...,
-        input_json: _builtins.bytes = ...,
-        dimensions: _builtins.int | None = ...,
-        route: _chat_pb2.RouteHints | None = ...,
+        call: _embedding_pb2.EmbeddingCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "caller", b"caller", "dimensions", b"dimensions", "route", b"route"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "caller", b"caller", "dimensions", b"dimensions", "input_json", b"input_json", "model", b"model", "request_id", b"request_id", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__dimensions: _TypeAlias = _typing.Literal["dimensions"]  # noqa: Y015
-    _WhichOneofArgType__dimensions: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__dimensions) -> _WhichOneofReturnType__dimensions | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EmbedRequest: _TypeAlias = EmbedRequest  # noqa: Y015
 
 @_typing.final
 class EmbedResponse(_message.Message):
-    """Vectors, one for each input."""
+    """Vectors, and who made them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EMBEDDINGS_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
     ROUTE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def embeddings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Embedding]:
-        """The vectors, in the order of the inputs."""
-
-    @_builtins.property
-    def usage(self) -> _chat_pb2_1.Usage:
-        """Tokens, where the backend said."""
+    def result(self) -> _embedding_pb2.EmbeddingList:
+        """The vectors."""
 
     @_builtins.property
     def route(self) -> _chat_pb2.Route:
@@ -340,41 +332,16 @@ class EmbedResponse(_message.Message):
     def __init__(
         self,
         *,
-        embeddings: _abc.Iterable[Global___Embedding] | None = ...,
-        usage: _chat_pb2_1.Usage | None = ...,
+        result: _embedding_pb2.EmbeddingList | None = ...,
         route: _chat_pb2.Route | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "route", b"route", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "route", b"route"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "embeddings", b"embeddings", "route", b"route", "usage", b"usage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__usage: _TypeAlias = _typing.Literal["usage"]  # noqa: Y015
-    _WhichOneofArgType__usage: _TypeAlias = _typing.Literal["_usage", b"_usage"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
-
-Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015
-
-@_typing.final
-class Embedding(_message.Message):
-    """One vector."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FLOAT32_VALUES_FIELD_NUMBER: _builtins.int
-    float32_values: _builtins.bytes
-    """Little-endian float32 numbers."""
-    def __init__(
-        self,
-        *,
-        float32_values: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["float32_values", b"float32_values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "route", b"route"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Embedding: _TypeAlias = Embedding  # noqa: Y015
+Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -54,6 +54,11 @@ class RouterServiceStub(object):
                 request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteRequest.SerializeToString,
                 response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteResponse.FromString,
                 _registered_method=True)
+        self.CompleteStream = channel.unary_stream(
+                '/lair.router.v1.RouterService/CompleteStream',
+                request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteStreamRequest.SerializeToString,
+                response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteStreamResponse.FromString,
+                _registered_method=True)
         self.Embed = channel.unary_unary(
                 '/lair.router.v1.RouterService/Embed',
                 request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.EmbedRequest.SerializeToString,
@@ -109,7 +114,14 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Complete(self, request, context):
-        """Completes a text (the API before chat).
+        """Completes a text at once (the API before chat).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteStream(self, request, context):
+        """Completes a text as it is generated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +186,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.Complete,
                     request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteRequest.FromString,
                     response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteResponse.SerializeToString,
+            ),
+            'CompleteStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.CompleteStream,
+                    request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteStreamRequest.FromString,
+                    response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.CompleteStreamResponse.SerializeToString,
             ),
             'Embed': grpc.unary_unary_rpc_method_handler(
                     servicer.Embed,
@@ -292,6 +309,33 @@ class RouterService(object):
             '/lair.router.v1.RouterService/Complete',
             lair_dot_router_dot_v1_dot_router__service__pb2.CompleteRequest.SerializeToString,
             lair_dot_router_dot_v1_dot_router__service__pb2.CompleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lair.router.v1.RouterService/CompleteStream',
+            lair_dot_router_dot_v1_dot_router__service__pb2.CompleteStreamRequest.SerializeToString,
+            lair_dot_router_dot_v1_dot_router__service__pb2.CompleteStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

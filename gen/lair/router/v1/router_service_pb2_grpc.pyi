@@ -43,7 +43,9 @@ class RouterServiceStub:
     ChatStream: _grpc.UnaryStreamMultiCallable[_router_service_pb2.ChatStreamRequest, _router_service_pb2.ChatStreamResponse]
     """Answers a chat as it is generated."""
     Complete: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.CompleteRequest, _router_service_pb2.CompleteResponse]
-    """Completes a text (the API before chat)."""
+    """Completes a text at once (the API before chat)."""
+    CompleteStream: _grpc.UnaryStreamMultiCallable[_router_service_pb2.CompleteStreamRequest, _router_service_pb2.CompleteStreamResponse]
+    """Completes a text as it is generated."""
     Embed: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.EmbedRequest, _router_service_pb2.EmbedResponse]
     """Turns texts into vectors."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]
@@ -72,7 +74,9 @@ class RouterServiceAsyncStub(RouterServiceStub):
     ChatStream: _aio.UnaryStreamMultiCallable[_router_service_pb2.ChatStreamRequest, _router_service_pb2.ChatStreamResponse]  # type: ignore[assignment]
     """Answers a chat as it is generated."""
     Complete: _aio.UnaryUnaryMultiCallable[_router_service_pb2.CompleteRequest, _router_service_pb2.CompleteResponse]  # type: ignore[assignment]
-    """Completes a text (the API before chat)."""
+    """Completes a text at once (the API before chat)."""
+    CompleteStream: _aio.UnaryStreamMultiCallable[_router_service_pb2.CompleteStreamRequest, _router_service_pb2.CompleteStreamResponse]  # type: ignore[assignment]
+    """Completes a text as it is generated."""
     Embed: _aio.UnaryUnaryMultiCallable[_router_service_pb2.EmbedRequest, _router_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Turns texts into vectors."""
     ListModels: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -116,7 +120,15 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.CompleteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.CompleteResponse, _abc.Awaitable[_router_service_pb2.CompleteResponse]]:
-        """Completes a text (the API before chat)."""
+        """Completes a text at once (the API before chat)."""
+
+    @_abc_1.abstractmethod
+    def CompleteStream(
+        self,
+        request: _router_service_pb2.CompleteStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_router_service_pb2.CompleteStreamResponse], _abc.AsyncIterator[_router_service_pb2.CompleteStreamResponse]]:
+        """Completes a text as it is generated."""
 
     @_abc_1.abstractmethod
     def Embed(

@@ -1,0 +1,133 @@
+"""What every request has, whatever it asks for: a name, a trace, an outcome that is kept.
+
+    with Life(call, ledger, streamed=…) as life:
+        …  # note in `life.trace` what happens
+
+The outcome is in the journal before the client sees the end of its answer, so no
+finished request is lost by whatever dies next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+from prometheus_client import Counter, Histogram
+from uuid6 import uuid7
+
+from lair.metrics.v1.usage_pb2 import Status
+from lair.router.v1.chat_pb2 import ChatEvent, Route
+from router_svc.model import Call, Candidate
+from router_svc.trace import Trace
+from svckit import telemetry
+from svckit.errors import ServiceError
+from svckit.logging import bind_request_id
+from svckit.outbox import Outbox
+from svckit.times import to_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where finished requests are counted, if they are, and whose they are by default."""
+
+    records: Outbox
+    count: bool
+    default_user: str
+
+    def write(self, trace: Trace) -> None:
+        """Journal the record of a request that leaves one."""
+        if self.count and not trace.call.untraced:
+            self.records.append(trace.request_record().SerializeToString())
+
+
+class Life:
+    """One request's frame: whatever ends it, its outcome is journalled once.
+
+    `at_end` is called with the trace after its record is written.
+    """
+
+    def __init__(self, call: Call, ledger: Ledger, *, streamed: bool) -> None:
+        if not call.request_id:
+            call.request_id = str(uuid7())
+        if not call.caller.user_id:
+            call.caller.user_id = ledger.default_user
+        bind_request_id(call.request_id)
+        self.trace = Trace(call, streamed=streamed)
+        self.at_end: Callable[[Trace], None] | None = None
+        self._ledger = ledger
+        self._journalled = False
+
+    def route(self, candidate: Candidate) -> Route:
+        """Say who answers, and why."""
+        return Route(
+            backend=candidate.backend,
+            model=candidate.model,
+            reason=candidate.reason,
+            fallback_count=max(0, self.trace.asked_count - 1),
+            queue_duration=to_duration(self.trace.queue_us),
+        )
+
+    def note(self, events: Sequence[ChatEvent], candidate: Candidate) -> None:
+        """Note events on their way to the client; the end is journalled before it is told."""
+        if events[0].HasField("started"):
+            events[0].started.route.CopyFrom(self.route(candidate))
+        self.trace.events(events)
+        if events[-1].HasField("completed"):
+            self.journal()
+
+    def journal(self) -> None:
+        """Write the outcome down, once."""
+        if self._journalled:
+            return
+        self._journalled = True
+        self._ledger.write(self.trace)
+        if self.at_end:
+            self.at_end(self.trace)
+        _measure(self.trace)
+
+    def __enter__(self) -> Self:
+        telemetry.IN_FLIGHT.inc()
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        telemetry.IN_FLIGHT.dec()
+        if isinstance(error, ServiceError):
+            self.trace.failed(error.reason)
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self.trace.cancelled()
+        elif error is not None:
+            self.trace.failed("INTERNAL")
+        self.journal()
+
+
+@cache
+def _children(endpoint: str, backend: str, status: int) -> tuple[Counter, Histogram, Histogram]:
+    """Look up the labelled counters once: prometheus_client does it by locking and hashing."""
+    word = Status.Name(Status.ValueType(status)).removeprefix("STATUS_").lower()
+    return (
+        telemetry.REQUESTS.labels(endpoint, backend, word),
+        telemetry.REQUEST_SECONDS.labels(backend),
+        telemetry.FIRST_TOKEN_SECONDS.labels(backend),
+    )
+
+
+@cache
+def _token_children(backend: str) -> tuple[Counter, Counter]:
+    tokens = telemetry.TOKENS
+    return tokens.labels("prompt", backend), tokens.labels("completion", backend)
+
+
+def _measure(trace: Trace) -> None:
+    backend = trace.backend or "none"
+    requests, seconds, first = _children(trace.call.endpoint or "grpc", backend, trace.status)
+    requests.inc()
+    seconds.observe(trace.duration_us() / 1e6)
+    if trace.first_token_us is not None:
+        first.observe(trace.first_token_us / 1e6)
+    if usage := trace.usage:
+        prompt, completion = _token_children(backend)
+        prompt.inc(usage.prompt_tokens)
+        completion.inc(usage.completion_tokens)
