@@ -38,7 +38,7 @@ class Catalog:
         aliases: Mapping[str, Sequence[str]],
     ) -> None:
         self.standings = standings
-        self._aliases = aliases
+        self.aliases = aliases
         self._backends: dict[str, Backend] = {backend.name: backend for backend in backends}
         self._found: set[str] = set()
         self._retired: list[Backend] = []
@@ -66,7 +66,7 @@ class Catalog:
     def known(self, ask: Ask) -> Catalogue:
         """Return all that is known when a request is decided about."""
         standings = self.standings.of(self._backends.values(), ask)
-        return Catalogue(self._views, standings, self._aliases)
+        return Catalogue(self._views, standings, self.aliases)
 
     def queue(self, name: str) -> DeviceQueue:
         """Return the queue of a backend's device. Raises `UpstreamError` as `backend` does."""
@@ -126,7 +126,7 @@ class Catalog:
             old = self._backends
             found = {name: old[name] for name in self._found}
             self._backends = {backend.name: backend for backend in backends} | found
-            self._aliases = aliases
+            self.aliases = aliases
             self._retired += [b for name, b in old.items() if self._backends.get(name) is not b]
             gone = [name for name in old if name not in self._backends]
             for name in gone:

@@ -201,8 +201,10 @@ class RouterService(rpc.RouterServiceServicer):
 
 
 def _merged_models(catalog: Catalog) -> list[pb.Model]:
-    """Return `auto`, then each model once, by id; the first backend that has it stands for it."""
-    models: dict[str, pb.Model] = {}
+    """Return `auto`, then each alias and model once, by id; who has it first stands for it."""
+    models = {
+        name: pb.Model(id=name, alias_targets=targets) for name, targets in catalog.aliases.items()
+    }
     for backend, snapshot, _ in catalog.backends():
         for served in snapshot.models:
             models.setdefault(served.id, _model(backend, served))

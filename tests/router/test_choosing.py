@@ -193,3 +193,13 @@ async def test_backends_tell_their_queue_speed_and_rest(world: World, server: Op
     assert backend.tokens_per_second > 0
     assert "failed repeatedly" in backend.resting
     assert backend.last_error.startswith("HTTP 500")
+
+
+async def test_aliases_are_listed_with_what_they_stand_for(
+    world: World, server: OpenAIServer
+) -> None:
+    async with world.router(server, router={"aliases": {"small": ["a/tiny"]}}) as router:
+        listed = await router.ListModels(pb.ListModelsRequest())
+    found = {model.id: list(model.alias_targets) for model in listed.models}
+    assert found["small"] == ["a/tiny"]
+    assert found["tiny"] == []
