@@ -173,6 +173,7 @@ async def test_a_long_prompt_is_given_its_window_which_stays() -> None:
         server.script(lines(says("a"), ends()))
         await said(made)
         await said(made, messages=[Message(role="user", text="word " * 6000)])
+        await made.probe()  # it loads the model just now, and does not list it
         await said(made)
     windows = [received.body["options"].get("num_ctx") for received in server.received]
     assert windows == [None, 16384, 16384]

@@ -1,8 +1,7 @@
 """llama.cpp's server: window for each slot, slots, what the template and projector can do.
 
-It lists its model while it still loads it; its health tells. In router mode it lists
-many models, each with its status; `/props` is then not asked for a model, as that would
-load it.
+It lists its model while it still loads it; its health tells. In router mode it lists many
+models, each with its status; `/props` is then not asked for a model, as that would load it.
 """
 
 from __future__ import annotations
