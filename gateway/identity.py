@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from lair.common.v1.caller_pb2 import Caller
 from svckit.errors import invalid_field
@@ -58,6 +59,7 @@ def header_value(headers: Mapping[str, str], name: str) -> str:
     return value
 
 
+@lru_cache(maxsize=1024)  # there are few, and each sends its own with every request
 def client_name(user_agent: str) -> str:
     """Return `name/version` of the client program; empty if it does not say."""
     for pattern, name in _CLIENTS:

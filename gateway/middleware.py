@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -95,7 +96,7 @@ def _refuse_strange_pages(request: web.Request) -> None:
     sites shows itself in `Origin`.
     """
     settings = request.app[SETTINGS].gateway
-    host = urlsplit(f"//{request.host}").hostname or ""
+    host = _name_of(request.host)
     if settings.host in LOOPBACK and host not in (*LOOPBACK, *settings.allowed_hosts):
         raise ServiceError(
             "PERMISSION_DENIED",
@@ -104,6 +105,12 @@ def _refuse_strange_pages(request: web.Request) -> None:
         )
     if request.method not in ("GET", "HEAD") and cors.is_foreign(request.headers):
         raise ServiceError("PERMISSION_DENIED", "web pages of other sites may not use this lair")
+
+
+@lru_cache(maxsize=256)
+def _name_of(host: str) -> str:
+    """Return the name in a `Host` header, without its port."""
+    return urlsplit(f"//{host}").hostname or ""
 
 
 def _error_response(error: ServiceError) -> web.Response:

@@ -16,6 +16,7 @@ from memory_svc.model import (
     Conversation,
     ConversationChange,
     ConversationFilter,
+    Fate,
     History,
     Message,
     NewConversation,
@@ -39,6 +40,7 @@ class Appended:
 
     stored: int
     duplicates: int
+    deleted: int
     refusals: tuple[Refusal, ...]
 
 
@@ -66,10 +68,15 @@ class Conversations:
         refused = [(turn, refusal(turn)) for turn in turns]
         refusals = tuple(Refusal(turn.request_id, why) for turn, why in refused if why)
         accepted = [turn for turn, why in refused if not why]
-        stored = await self._store.append(accepted) if accepted else []
-        if any(stored):
+        fates = await self._store.append(accepted) if accepted else []
+        if Fate.STORED in fates:
             self._on_stored()
-        return Appended(stored.count(True), stored.count(False), refusals)
+        return Appended(
+            stored=fates.count(Fate.STORED),
+            duplicates=fates.count(Fate.DUPLICATE),
+            deleted=fates.count(Fate.DELETED),
+            refusals=refusals,
+        )
 
     async def history(
         self, user_id: str, conversation_id: str, messages: Sequence[Message]
@@ -116,7 +123,8 @@ class Conversations:
 
     async def delete(self, user_id: str, conversation_id: str) -> int:
         """Delete a conversation and all derived from it; return how many messages it had."""
-        return _existing(await self._store.delete(user_id, conversation_id), conversation_id)
+        deleted = await self._store.delete(user_id, conversation_id, now_us())
+        return _existing(deleted, conversation_id)
 
 
 def refusal(turn: Turn) -> str:

@@ -8,6 +8,7 @@ Times are microseconds since 1970 UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,14 @@ class Turn:
     usage: Usage | None = None
     generated_from_memory: bool = False
     finish_reason: str = ""
+
+
+class Fate(Enum):
+    """What became of a turn that can be stored."""
+
+    STORED = auto()
+    DUPLICATE = auto()  # it had been stored before
+    DELETED = auto()  # its conversation was deleted after it was asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class ConversationService(ConversationServiceServicer):
     async def AppendTurns(
         self, request: conversation.AppendTurnsRequest, _: Any
     ) -> conversation.AppendTurnsResponse:
-        """Store each turn once; say which can never be stored."""
+        """Store each turn once; say what became of the others."""
         if len(request.turns) > _MAX_TURNS:
             raise invalid_field(
                 "turns",
@@ -65,6 +65,7 @@ class ConversationService(ConversationServiceServicer):
         return conversation.AppendTurnsResponse(
             stored_count=appended.stored,
             duplicate_count=appended.duplicates,
+            deleted_count=appended.deleted,
             refusals=map(wire.from_refusal, appended.refusals),
         )
 

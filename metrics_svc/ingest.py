@@ -6,7 +6,6 @@ what is refused for good, and why.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -42,15 +41,13 @@ class RefusedError(Exception):
 
 
 def countable(row: RequestRow, now_us: int) -> RequestRow:
-    """Return `row` with its texts made fit to be stored. Raises `RefusedError`."""
+    """Return `row` with its time and texts made fit to be stored. Raises `RefusedError`.
+
+    A clock that is more than `MAX_AHEAD_US` ahead is wrong, and the request was real:
+    it is counted as now, for a day to come would break streaks and reports.
+    """
     if row.ts_us < 0:
         raise RefusedError("request_time is before 1970; check the sender's clock")
-    if row.ts_us > now_us + MAX_AHEAD_US:
-        seconds = math.ceil((row.ts_us - now_us) / 1_000_000)
-        raise RefusedError(
-            f"request_time is {seconds} s in the future, more than the 300 s allowed; "
-            "check the sender's clock"
-        )
     for name, wire_name in _NUMBERS.items():
         _check_number(wire_name, getattr(row, name))
     for name in _TOKENS:
@@ -62,6 +59,7 @@ def countable(row: RequestRow, now_us: int) -> RequestRow:
     return replace(
         row,
         **labels,
+        ts_us=row.ts_us if row.ts_us <= now_us + MAX_AHEAD_US else now_us,
         attempts=tuple(
             replace(
                 attempt,

@@ -19,8 +19,11 @@ from metrics_svc.reports.dashboard import dashboard
 from metrics_svc.storage.base import MetricsStore
 from metrics_svc.zones import UnknownZoneError, named_zone
 from svckit.errors import invalid_field
+from svckit.logging import get_logger
 from svckit.pages import decode_token, encode_token, page_size
 from svckit.times import now_us
+
+log = get_logger(__name__)
 
 Clock = Callable[[], int]
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,6 +35,7 @@ class UsageService(UsageServiceServicer):
     def __init__(self, store: MetricsStore, clock: Clock = now_us) -> None:
         self._store = store
         self._clock = clock
+        self._told_of_clock = False
 
     async def RecordRequests(
         self, request: usage.RecordRequestsRequest, _: Any
@@ -46,7 +50,10 @@ class UsageService(UsageServiceServicer):
         rows, refusals = [], []
         for record in request.records:
             try:
-                rows.append(countable(wire.to_row(record), now))
+                sent = wire.to_row(record)
+                rows.append(countable(sent, now))
+                if rows[-1].ts_us != sent.ts_us:
+                    self._tell_of_clock(record.request_id, sent.ts_us - now)
             except RefusedError as error:
                 refusals.append(
                     usage.RecordRefusal(request_id=record.request_id, message=str(error))
@@ -54,6 +61,18 @@ class UsageService(UsageServiceServicer):
         recorded = await self._store.append(rows)
         return usage.RecordRequestsResponse(
             recorded_count=recorded, duplicate_count=len(rows) - recorded, refusals=refusals
+        )
+
+    def _tell_of_clock(self, request_id: str, ahead_us: int) -> None:
+        """Log once, and not for each request until somebody sets that clock."""
+        if self._told_of_clock:
+            return
+        self._told_of_clock = True
+        log.warning(
+            "request dated in the future, counted as now, as all like it will be;"
+            " set the clock of the router's machine, or of this one",
+            request_id=request_id,
+            ahead_seconds=ahead_us // 1_000_000,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 from typing import Any, TypeVar
-from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,6 +12,7 @@ from lair.common.v1.chat_pb2 import Usage
 from lair.metrics.v1 import report_service_pb2 as pb
 from lair.metrics.v1 import usage_pb2
 from metrics_svc.ingest import RefusedError
+from metrics_svc.keys import key_of
 from metrics_svc.labels import bounded
 from metrics_svc.model import Attempt, Origin, RequestRow, Scope, Status, Tokens, UsageSource
 from metrics_svc.reports.dashboard import Dashboard, DayActivity
@@ -34,10 +34,13 @@ def to_row(record: usage_pb2.RequestRecord) -> RequestRow:
     """Read a record. Raises `RefusedError` where it can never be counted."""
     if not record.HasField("request_time"):
         raise RefusedError("request_time is missing; send when the request came in")
+    if not record.request_id:
+        raise RefusedError("request_id is empty; send the request's UUIDv7")
     caller = record.caller
+    asked_us = to_us(record.request_time)
     return RequestRow(
-        request_id=_uuid(record.request_id),
-        ts_us=to_us(record.request_time),
+        request_id=key_of(record.request_id, caller.user_id, asked_us),
+        ts_us=asked_us,
         user=caller.user_id,
         project=caller.project,
         session=caller.session_id,
@@ -200,21 +203,6 @@ def _time(scope: pb.ReportScope, field: str) -> int | None:
             f"scope.{field}", f"scope.{field} is not between 1970 and 9999; send a time that is"
         )
     return to_us(time)
-
-
-def _uuid(text: str) -> UUID:
-    """Read the canonical form only: the same id must come back as it was sent.
-
-    Any version is counted: that ids of version 7 come in order makes a large
-    database fast, not right.
-    """
-    try:
-        value = UUID(text)
-    except ValueError:
-        value = None
-    if value is None or str(value) != text.lower():
-        raise RefusedError(f"request_id is {text[:64]!r}; send the request's UUIDv7")
-    return value
 
 
 def _enum(kind: type[_Value], number: int, field: str) -> _Value:

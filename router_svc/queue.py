@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Self
 
 from router_svc.line import Line, Priority
 
@@ -61,11 +61,23 @@ class QueueTimeoutError(Exception):
 
 
 class Place:
-    """One request's place in a queue, and its slot once it is admitted."""
+    """One request's place in a queue, and its slot once it is admitted.
 
-    def __init__(self, entry: _Entry, position: Callable[[_Entry], int]) -> None:
-        self._entry = entry
-        self._position = position
+    It is held within its block: entering raises `QueueFullError`, leaving gives it back.
+    """
+
+    __slots__ = ("_entry", "_queue")
+
+    def __init__(self, queue: DeviceQueue, ask: Ask) -> None:
+        self._queue = queue
+        self._entry = _Entry(ask)
+
+    def __enter__(self) -> Self:
+        self._queue._join(self._entry)  # noqa: SLF001  # the two are one thing from outside
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queue._leave(self._entry)  # noqa: SLF001
 
     async def admitted(self) -> None:
         """Wait for the slot. Raises `QueueTimeoutError`."""
@@ -78,7 +90,7 @@ class Place:
         Who is slow to ask gets the latest only. Ends when admitted. Raises
         `QueueTimeoutError`.
         """
-        return _Positions(self._entry, self._position)
+        return _Positions(self._entry, self._queue._position)  # noqa: SLF001
 
 
 class DeviceQueue:
@@ -127,15 +139,9 @@ class DeviceQueue:
         self._slots = slots
         self._admit()
 
-    @contextmanager
-    def enter(self, ask: Ask) -> Iterator[Place]:
-        """Hold a place for `ask` until the block is left. Raises `QueueFullError`."""
-        entry = _Entry(ask)
-        self._join(entry)
-        try:
-            yield Place(entry, self._position)
-        finally:
-            self._leave(entry)
+    def enter(self, ask: Ask) -> Place:
+        """Return a place for `ask`; it is held while the block it opens lasts."""
+        return Place(self, ask)
 
     def _has_room(self) -> bool:
         return not self._slots or self._running < self._slots
@@ -187,7 +193,7 @@ class DeviceQueue:
 
     def _settle(self, entry: _Entry, state: _State) -> None:
         entry.state = state
-        entry.wake.set()
+        entry.tell()
         self._watched.discard(entry)
         if entry.timer is not None:
             entry.timer.cancel()
@@ -213,7 +219,7 @@ class DeviceQueue:
     def _tell(self) -> None:
         self._telling = False
         for entry in self._watched:
-            entry.wake.set()
+            entry.tell()
 
 
 class _State(Enum):
@@ -228,7 +234,7 @@ class _Entry:
 
     ask: Ask
     state: _State = _State.WAITING
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event | None = None  # where somebody waits for it: few have to
     timer: asyncio.TimerHandle | None = None
     started: float = 0.0
     error: QueueTimeoutError | None = None
@@ -243,8 +249,14 @@ class _Entry:
 
     async def changed(self) -> None:
         """Wait until it may be worth a look again."""
+        self.wake = self.wake or asyncio.Event()
         self.wake.clear()
         await self.wake.wait()
+
+    def tell(self) -> None:
+        """Have whoever waits look again."""
+        if self.wake:
+            self.wake.set()
 
 
 class _Positions:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import grpc
 
 from lair.common.v1.chat_pb2 import Message
-from lair.memory.v1.conversation_service_pb2 import GetHistoryRequest
+from lair.memory.v1.conversation_service_pb2 import GetHistoryRequest, GetHistoryResponse
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from lair.router.v1.chat_pb2 import (
     MEMORY_POLICY_FULL,
@@ -33,6 +33,13 @@ log = get_logger(__name__)
 _MAX_ID_CHARACTERS = 256
 # No head that a conversation can have: memory_svc then continues its active path.
 _ACTIVE_HEAD = "active"
+_NOT_KEPT = (MEMORY_POLICY_OFF, MEMORY_POLICY_RECALL)
+
+# What `MemoryOutcome.degraded` says.
+_UNTRACED = "off: X-Enable-Tracing is false"
+_DISABLED = "memory is switched off (memory.enabled)"
+_NO_RECALL = "recall of other conversations is not available yet"
+_HISTORY_LEFT_OUT = "memory service down or late: history left out"
 
 
 @dataclass(slots=True)
@@ -63,68 +70,55 @@ class Memories:
             raise invalid_field(
                 "X-Conversation-ID", f"it has {len(given)} characters; at most 256 are kept"
             )
-        policy = call.memory.policy
-        stores = (
-            bool(given)
-            if policy == MEMORY_POLICY_UNSPECIFIED
-            else policy
-            not in (
-                MEMORY_POLICY_OFF,
-                MEMORY_POLICY_RECALL,
-            )
-        )
-        outcome = MemoryOutcome(conversation_id=given if stores else "")
-        remembered = Remembered(call, outcome)
-        if not stores:
-            return remembered
+        if not _is_to_be_kept(call):
+            return Remembered(call, MemoryOutcome())
         if call.untraced:
-            outcome.conversation_id = ""
-            outcome.degraded = "off: X-Enable-Tracing is false"
-            return remembered
+            return Remembered(call, MemoryOutcome(degraded=_UNTRACED))
         if not self._enabled:
-            outcome.degraded = "memory is switched off (memory.enabled)"
-            return remembered
-        remembered.keep = True
-        if policy == MEMORY_POLICY_FULL:
-            outcome.degraded = "recall of other conversations is not available yet"
+            return Remembered(call, MemoryOutcome(conversation_id=given, degraded=_DISABLED))
+        outcome = MemoryOutcome(conversation_id=given or derived_id(call))
+        if call.memory.policy == MEMORY_POLICY_FULL:
+            outcome.degraded = _NO_RECALL
+        remembered = Remembered(call, outcome, keep=True)
         if given:
             await self._add_history(remembered)
-        else:
-            outcome.conversation_id = derived_id(call)
         return remembered
 
     async def _add_history(self, remembered: Remembered) -> None:
         call, outcome = remembered.call, remembered.outcome
         if not any(message.role == "assistant" for message in call.messages):
             remembered.parent_head = _ACTIVE_HEAD  # until memory names it; should it be late
-        # The previous turn may still be on its way to memory: wait for it.
-        key = conversation_key(call)
-        if not await self._outbox.wait_delivered(key, self._timeout):
-            outcome.degraded = "memory service down or late: history left out"
+        past = await self._history(call)
+        if past is None:
+            outcome.degraded = _HISTORY_LEFT_OUT
             return
+        remembered.parent_head = past.head
+        if past.history:
+            remembered.call = _with_history(call, past.history, past.insert_index)
+            outcome.history_count = len(past.history)
+
+    async def _history(self, call: ChatCall) -> GetHistoryResponse | None:
+        """Ask for the history of a conversation; None where memory is down or late."""
+        # The previous turn may still be on its way to memory: wait for it.
+        if not await self._outbox.wait_delivered(conversation_key(call), self._timeout):
+            return None
         request = GetHistoryRequest(
             user_id=call.caller.user_id,
-            conversation_id=outcome.conversation_id,
+            conversation_id=call.memory.conversation_id,
             messages=call.messages,
         )
         try:
             # gRPC's own deadline does not pass while the socket of a frozen peer is full.
             async with asyncio.timeout(self._timeout):
-                reply = await self._conversations.GetHistory(request, timeout=self._timeout)
+                return await self._conversations.GetHistory(request, timeout=self._timeout)
         except TimeoutError:
-            outcome.degraded = "memory service down or late: history left out"
-            return
+            return None
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error, "memory")
             if failure.reason.startswith("INVALID_"):
                 raise failure from error
             log.warning("chat goes on without history", error=failure.message)
-            outcome.degraded = "memory service down or late: history left out"
-            return
-        remembered.parent_head = reply.head
-        if reply.history:
-            remembered.call = _with_history(call, reply.history, reply.insert_index)
-            outcome.history_count = len(reply.history)
+            return None
 
 
 def conversation_key(call: ChatCall) -> str:
@@ -141,6 +135,14 @@ def derived_id(call: ChatCall) -> str:
     owner = f"{call.caller.user_id}\x1f{call.caller.session_id}\x1f".encode()
     digest = hashlib.blake2b(owner + first.SerializeToString(deterministic=True), digest_size=12)
     return f"conv-{digest.hexdigest()}"
+
+
+def _is_to_be_kept(call: ChatCall) -> bool:
+    """Tell whether the caller wants the turn stored; a conversation's id alone says so."""
+    policy = call.memory.policy
+    if policy == MEMORY_POLICY_UNSPECIFIED:
+        return bool(call.memory.conversation_id)
+    return policy not in _NOT_KEPT
 
 
 def _with_history(call: ChatCall, history: Iterable[Message], index: int) -> ChatCall:

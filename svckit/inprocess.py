@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Any, NoReturn, Self
 
@@ -76,40 +76,89 @@ class _Context:
 
 
 class _UnaryCall:
-    """A call that is under way, and its one answer."""
+    """A call that is under way, and its one answer.
 
-    def __init__(self, answer: Awaitable[Any], timeout: float | None) -> None:
-        self._task = asyncio.ensure_future(answer)
-        self._late = False
-        self._timer: asyncio.TimerHandle | None = None
-        if timeout is not None and timeout <= 0:
+    Without a deadline and awaited at once, as nearly every call is, it runs in the task
+    that awaits it: a task of its own would cost two turns of the event loop.
+    """
+
+    def __init__(self, answer: Coroutine[Any, Any, Any], timeout: float | None) -> None:
+        self._answer = answer
+        self._task: asyncio.Task[Any] | None = None
+        self._waiter: asyncio.Task[Any] | None = None  # who runs it, where that is no task of its
+        self._outcome: Callable[[], Any] | None = None  # what awaiting gives again
+        self._late = self._interrupted = False
+        self._timer: asyncio.Handle | None = None
+        if timeout is None:
+            self._timer = asyncio.get_running_loop().call_soon(self._start)
+            return
+        task = self._start()
+        if timeout <= 0:
             self._expire()
-        elif timeout is not None:
-            self._timer = self._task.get_loop().call_later(timeout, self._expire)
-            self._task.add_done_callback(self._disarm)
+            return
+        self._timer = task.get_loop().call_later(timeout, self._expire)
+        task.add_done_callback(self._disarm)
+
+    def _start(self) -> asyncio.Task[Any]:
+        self._task = asyncio.ensure_future(self._answer)
+        return self._task
 
     def _expire(self) -> None:
         # What is being cancelled already stays cancelled.
+        assert self._task, "who has a deadline has a task"
         self._late = not self._task.cancelling() and self._task.cancel()
 
-    def _disarm(self, _: Any) -> None:
+    def _disarm(self, _: Any = None) -> None:
         if self._timer:
             self._timer.cancel()
 
     def cancel(self) -> bool:
         """End the call; who awaits it gets CancelledError."""
-        return self._task.cancel()
+        if self._outcome:
+            return False
+        if self._waiter:
+            self._interrupted = True
+            return self._waiter.cancel()  # taken back by `uncancel` when it has done its work
+        self._disarm()
+        return (self._task or self._start()).cancel()
 
     def done(self) -> bool:
         """Tell whether the call has ended."""
-        return self._task.done()
+        return self._outcome is not None or (self._task is not None and self._task.done())
 
     def __await__(self) -> Generator[Any, None, Any]:
+        if self._outcome:
+            return self._outcome()
+        return (yield from self._wait(self._task) if self._task else self._run())
+
+    def _run(self) -> Generator[Any, None, Any]:
+        """Run the servicer's method here."""
+        self._disarm()
+        waiter = self._waiter = _current_task()
+        cancels = waiter.cancelling()
+        self._outcome, outcome = None, _raise_cancelled
+        try:
+            outcome = partial(_itself, (yield from self._answer.__await__()))
+        except _Aborted as abort:
+            outcome = partial(_raise, abort.error)
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+        finally:
+            self._waiter, self._outcome = None, outcome
+        if self._interrupted:  # whatever the servicer made of it
+            self._outcome = _raise_cancelled
+            if waiter.cancelling() > cancels:
+                waiter.uncancel()
+        return self._outcome()
+
+    def _wait(self, task: asyncio.Task[Any]) -> Generator[Any, None, Any]:
+        """Wait for the task that runs it."""
         waiting = _current_task()
         cancels = waiting.cancelling()
         answer, error = None, None
         try:
-            answer = yield from self._task.__await__()
+            answer = yield from task.__await__()
         except _Aborted as abort:
             error = abort.error
         except asyncio.CancelledError:
@@ -118,7 +167,7 @@ class _UnaryCall:
         # A servicer may have made anything of its end; the caller sees the cause.
         if self._late:
             raise _expired()
-        if self._task.cancelling():
+        if task.cancelling():
             raise asyncio.CancelledError
         if error:
             raise error
@@ -213,8 +262,16 @@ def _current_task() -> asyncio.Task[Any]:
     return task
 
 
-def _itself(error: BaseException) -> BaseException:
-    return error
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _raise_cancelled() -> NoReturn:
+    raise asyncio.CancelledError
 
 
 class _Multicallable:

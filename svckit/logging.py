@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -15,6 +16,13 @@ import structlog
 
 REQUEST_ID_KEY = "x-request-id"
 _REDACTED = ("api_key", "authorization", "key")
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def _add_request_id(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    if request_id := _request_id.get():
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def _redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +51,7 @@ def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -
     )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
@@ -68,7 +77,12 @@ def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -
 
 def bind_request_id(request_id: str) -> None:
     """Put `request_id` on every line this task logs from now on."""
-    structlog.contextvars.bind_contextvars(request_id=request_id)
+    _request_id.set(request_id)
+
+
+def bound_request_id() -> str:
+    """Return what `bind_request_id` put on the lines of this task; empty for nothing."""
+    return _request_id.get()
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

@@ -16,6 +16,7 @@ from lair.common.v1.chat_pb2 import (
 from svckit.chat_json import message_json
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_EXPECTED_ROLE = f"one of {', '.join(ROLES)}"
 # Whose messages may hold no content: what they call stands beside it, or nothing does.
 _MAY_BE_SILENT = ("assistant", "function")
 
@@ -23,24 +24,13 @@ _MAY_BE_SILENT = ("assistant", "function")
 def parse_message(value: object, path: str) -> Message:
     """Read one message of a request; `path` names it in errors."""
     fields = Fields(value, path)
-    expected = f"one of {', '.join(ROLES)}"
-    role = fields.required_text("role", expected=expected)
+    role = fields.required_text("role", expected=_EXPECTED_ROLE)
     if role not in ROLES:
-        raise wrong(fields.path("role"), role, expected)
-    message = Message(
-        role=role,
-        name=fields.text("name"),
-        tool_call_id=fields.text("tool_call_id"),
-        reasoning=fields.text("reasoning_content"),
-        refusal=fields.text("refusal"),
-    )
+        raise wrong(fields.path("role"), role, _EXPECTED_ROLE)
+    message = Message(role=role)
     _parse_content(fields, message)
-    calls_path = fields.path("tool_calls")
-    message.tool_calls.extend(
-        _parse_tool_call(call, f"{calls_path}[{index}]")
-        for index, call in enumerate(fields.items("tool_calls"))
-    )
-    message.extra_json = fields.extra()
+    if fields:  # most have a role and a text only
+        _parse_rest(fields, message)
     return message
 
 
@@ -51,6 +41,22 @@ def answer_message_json(message: Message) -> dict[str, Any]:
     if message.HasField("reasoning"):
         out.setdefault("reasoning", message.reasoning)
     return out
+
+
+def _parse_rest(fields: Fields, message: Message) -> None:
+    rest = Message(
+        name=fields.text("name"),
+        tool_call_id=fields.text("tool_call_id"),
+        reasoning=fields.text("reasoning_content"),
+        refusal=fields.text("refusal"),
+    )
+    calls_path = fields.path("tool_calls")
+    rest.tool_calls.extend(
+        _parse_tool_call(call, f"{calls_path}[{index}]")
+        for index, call in enumerate(fields.items("tool_calls"))
+    )
+    rest.extra_json = fields.extra()
+    message.MergeFrom(rest)
 
 
 def _parse_content(fields: Fields, message: Message) -> None:

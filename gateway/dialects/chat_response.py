@@ -12,6 +12,9 @@ from gateway.dialects.usage import usage_json
 from lair.router.v1.chat_pb2 import ChatCompletion, Choice
 from svckit.chat_json import with_extra
 
+_RESERVED = frozenset({"error"})
+_encode = msgspec.json.Encoder().encode
+
 
 def completion_json(completion: ChatCompletion) -> bytes:
     """Write a whole answer."""
@@ -24,9 +27,7 @@ def completion_json(completion: ChatCompletion) -> bytes:
     }
     if completion.HasField("usage"):
         out["usage"] = usage_json(completion.usage)
-    return msgspec.json.encode(
-        with_extra(out, completion.extra_json, reserved=frozenset({"error"}))
-    )
+    return _encode(with_extra(out, completion.extra_json, _RESERVED))
 
 
 def _choice_json(choice: Choice) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class Fields:
         self._left: dict[str, Any] = dict(value)
         self._path = path
 
+    def __bool__(self) -> bool:
+        """Tell whether anything is left."""
+        return bool(self._left)
+
     def path(self, name: str) -> str:
         """Return the path of the field `name`."""
         return f"{self._path}.{name}" if self._path else name
@@ -93,7 +97,7 @@ class Fields:
         if value is None:
             return None
         if (
-            not isinstance(value, int | float)
+            not isinstance(value, (int, float))  # a union of types is made anew each time
             or isinstance(value, bool)
             or not low <= value <= high
         ):

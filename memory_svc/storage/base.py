@@ -1,7 +1,8 @@
 """What memory_svc asks of its storage, in domain verbs.
 
-One contract suite (tests/memory/test_store_contract.py) holds for every
-implementation. Each verb sees only what belongs to the user it names.
+One contract suite (tests/memory/test_store_contract.py and
+test_store_deletion.py) holds for every implementation. Each verb sees only what
+belongs to the user it names.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from memory_svc.model import (
     Conversation,
     ConversationChange,
     ConversationFilter,
+    Fate,
     IndexCounts,
     NewConversation,
     Probe,
@@ -33,8 +35,8 @@ class MemoryStore(Protocol):
         """Begin a conversation; None if the user has one of that id."""
         ...
 
-    async def append(self, turns: Sequence[Turn]) -> list[bool]:
-        """Store all turns or, on an error, none; False for one stored before."""
+    async def append(self, turns: Sequence[Turn]) -> list[Fate]:
+        """Store all turns or, on an error, none; return what became of each."""
         ...
 
     async def conversation(self, user_id: str | None, conversation_id: str) -> Conversation | None:
@@ -71,8 +73,12 @@ class MemoryStore(Protocol):
         """Change a conversation and return it; None if there is none."""
         ...
 
-    async def delete(self, user_id: str, conversation_id: str) -> int | None:
-        """Delete a conversation and all derived from it; return how many messages it had."""
+    async def delete(self, user_id: str, conversation_id: str, at_us: int) -> int | None:
+        """Delete a conversation and all derived from it; return how many messages it had.
+
+        None if there is none. Either way a turn asked until `at_us` is not stored for
+        at least seven days, whenever it comes.
+        """
         ...
 
     async def candidates(

@@ -28,6 +28,7 @@ _CHOICE_KEYS = frozenset(("index", "message", "finish_reason", "logprobs"))
 _MESSAGE_KEYS = frozenset(
     ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
 )
+_PLAIN_KEYS = frozenset(("role", "content"))
 _USAGE_KEYS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _INT64_LIMIT = 2**63
@@ -35,6 +36,8 @@ _CLIENT_ERRORS = range(400, 500)
 _NOT_IMPLEMENTED = 501
 _BUSY = 503
 _MOST_TOKENS = 10**13
+_NUMBER = (int, float)  # a union of types is made anew each time
+_NOTHING: Mapping[str, Any] = {}
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 # A refusal of this server or model, whatever the status: llama.cpp answers 500 to a picture
 # that no projector reads. Another backend may be able.
@@ -66,7 +69,7 @@ def parse_completion(payload: bytes, model: str) -> ChatCompletion:
     if not isinstance(choices, list) or not choices:
         raise UpstreamError("UPSTREAM_FAILED", "the backend's answer has no choices")
     try:
-        ordered = sorted(choices, key=lambda choice: int(choice.get("index") or 0))
+        ordered = choices if len(choices) == 1 else sorted(choices, key=_place)
         return ChatCompletion(
             id=answer_id(body.get("id")),
             created=whole(body.get("created")) or int(time.time()),
@@ -77,6 +80,10 @@ def parse_completion(payload: bytes, model: str) -> ChatCompletion:
         )
     except SHAPE_ERRORS as error:
         raise misshapen(error) from error
+
+
+def _place(choice: Mapping[str, Any]) -> int:
+    return int(choice.get("index") or 0)
 
 
 def answer_id(given: object) -> str:
@@ -107,15 +114,22 @@ def parse_usage(body: object) -> Usage | None:
     """Read a `usage` object; None where there is none."""
     if not isinstance(body, dict):
         return None
-    prompt = body.get("prompt_tokens_details")
-    prompt = prompt if isinstance(prompt, dict) else {}
-    answer = body.get("completion_tokens_details")
-    answer = answer if isinstance(answer, dict) else {}
-    known = _USAGE_KEYS | {name for name in _DETAILS if not isinstance(body.get(name), dict)}
-    return Usage(
+    usage = Usage(
         prompt_tokens=_count(body.get("prompt_tokens")),
         completion_tokens=_count(body.get("completion_tokens")),
         total_tokens=_count(body.get("total_tokens")),
+    )
+    if body.keys() - _USAGE_KEYS:
+        usage.MergeFrom(_usage_details(body))
+    return usage
+
+
+def _usage_details(body: Mapping[str, Any]) -> Usage:
+    prompt, answer = (
+        detail if isinstance(detail := body.get(name), dict) else _NOTHING for name in _DETAILS
+    )
+    known = _USAGE_KEYS | {name for name in _DETAILS if not isinstance(body.get(name), dict)}
+    return Usage(
         cached_tokens=_count(prompt.get("cached_tokens")),
         cache_write_tokens=_count(prompt.get("cache_write_tokens")),
         reasoning_tokens=_count(answer.get("reasoning_tokens")),
@@ -131,7 +145,7 @@ def _count(value: object) -> int | None:
 
 def whole(value: object, limit: int = _INT64_LIMIT) -> int | None:
     """Read a number that may be written as a float; None where it is none, or too large."""
-    if not isinstance(value, int | float) or not abs(value) < limit:  # NaN is less than nothing
+    if not isinstance(value, _NUMBER) or not abs(value) < limit:  # NaN is less than nothing
         return None
     return int(value)
 
@@ -204,7 +218,7 @@ def _choice(body: Mapping[str, Any], index: int) -> Choice:
     reason = str(body.get("finish_reason") or "stop")
     return Choice(
         index=index,
-        message=_message(message if isinstance(message, dict) else {}, reason),
+        message=_message(message if isinstance(message, dict) else _NOTHING, reason),
         finish_reason=reason,
         logprobs_json=b"" if logprobs is None else encode(logprobs),
         extra_json=extra_json(body, _CHOICE_KEYS),
@@ -217,15 +231,18 @@ def _message(body: Mapping[str, Any], reason: str) -> Message:
     if reason == "stop" and not (content or body.get("tool_calls") or body.get("refusal")):
         # Who stops of its own will has answered: a parser took the answer for reasoning.
         content, reasoning = reasoning or content, None
-    message = Message(
-        role="assistant",
-        reasoning=reasoning if isinstance(reasoning, str) else None,
-        refusal=body.get("refusal"),
-        tool_calls=[_tool_call(call) for call in body.get("tool_calls") or ()],
-        extra_json=extra_json(body, _MESSAGE_KEYS),
-    )
+    message = Message(role="assistant")
     if isinstance(content, str):
         message.text = content
+    if body.keys() - _PLAIN_KEYS:
+        message.MergeFrom(
+            Message(
+                reasoning=reasoning if isinstance(reasoning, str) else None,
+                refusal=body.get("refusal"),
+                tool_calls=[_tool_call(call) for call in body.get("tool_calls") or ()],
+                extra_json=extra_json(body, _MESSAGE_KEYS),
+            )
+        )
     return message
 
 

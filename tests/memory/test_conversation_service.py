@@ -337,3 +337,21 @@ class TestChanges:
         listed = conversation.ListConversationsRequest(all_users=True)
         assert (await memories.conversations.ListConversations(listed)).total_count == 0
         assert (await memories.status()).pending_count == 0
+
+    async def test_a_conversation_deleted_while_an_answer_streams_stays_deleted(
+        self, memories: Memories
+    ):
+        await memories.say("c", [user("hi")], assistant("ho"))
+        asked_us = now_us()
+        request = conversation.DeleteConversationRequest(conversation_id="c")
+        await memories.conversations.DeleteConversation(request)
+        late = a_turn("late", "c", [user("more")], reply=assistant("told late"), at_us=asked_us)
+        response = await memories.append(late)
+        assert (response.stored_count, response.deleted_count) == (0, 1)
+        assert not response.refusals
+        read = conversation.GetConversationRequest(conversation_id="c")
+        error = await failure(memories.conversations.GetConversation(read))
+        assert error.reason == "CONVERSATION_NOT_FOUND"
+        response = await memories.append(a_turn("new", "c", [user("again")], at_us=now_us()))
+        assert (response.stored_count, response.deleted_count) == (1, 0)
+        assert await memories.texts("c") == ["again"]

@@ -1,77 +1,25 @@
 """What every MemoryStore does; each implementation is a parameter of `store`."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from memory_svc.model import (
     ConversationChange,
     ConversationFilter,
+    Fate,
     IndexCounts,
     NewConversation,
     Probe,
     SearchFilter,
-    Turn,
     Usage,
 )
 from memory_svc.storage.base import MemoryStore
 from memory_svc.storage.local.store import open_local_store
 from tests.memory.chats import DAY_US, NOW_US, assistant, user
-
-EVERYTHING = SearchFilter()
-MODEL = "m"
-
-
-@pytest.fixture(params=["local"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryStore]:
-    async with open_local_store(tmp_path / "memory.db") as store:
-        yield store
-
-
-def turn(name: str, *texts: str, **other: Any) -> Turn:
-    """Build a turn of `ann` in `c`: what she says, and what else is said in turn."""
-    roles = (user, assistant)
-    messages = tuple(roles[n % 2](text) for n, text in enumerate(texts))
-    fixed = {"request_id": name, "user_id": "ann", "conversation_id": "c", "at_us": NOW_US}
-    return Turn(**{**fixed, "messages": messages, **other})
-
-
-def unit(*numbers: float) -> NDArray[np.float32]:
-    vector = np.array(numbers, dtype=np.float32)
-    return vector / np.linalg.norm(vector)
-
-
-async def by_words(
-    store: MemoryStore, *words: str, where: SearchFilter = EVERYTHING, user_id: str = "ann"
-) -> dict[str, int]:
-    """Return the texts of candidates and how many words each matches."""
-    probe = Probe(words, None, MODEL)
-    found = await store.candidates(user_id, probe, where, 50)
-    return {each.text: each.matched for each in found}
-
-
-async def by_meaning(
-    store: MemoryStore,
-    vector: NDArray[np.float32],
-    *,
-    where: SearchFilter = EVERYTHING,
-    user_id: str = "ann",
-    model: str = MODEL,
-    limit: int = 50,
-) -> dict[str, float]:
-    found = await store.candidates(user_id, Probe((), vector, model), where, limit)
-    return {each.text: round(each.cosine or 0, 3) for each in found}
-
-
-async def embed(store: MemoryStore, **vectors: NDArray[np.float32]) -> None:
-    """Give the waiting messages of these texts these vectors."""
-    waiting = {each.text: each.message_id for each in await store.unembedded(100)}
-    await store.put_vectors(MODEL, [(waiting[text], v) for text, v in vectors.items()])
+from tests.memory.stores import EVERYTHING, MODEL, by_meaning, by_words, embed, turn, unit
 
 
 class TestConversations:
@@ -97,7 +45,7 @@ class TestConversations:
         assert await store.conversation("bob", "c") is None
         assert await store.active_path("bob", "c") is None
         assert await store.update("bob", "c", ConversationChange(title="x"), 1) is None
-        assert await store.delete("bob", "c") is None
+        assert await store.delete("bob", "c", NOW_US) is None
         assert await store.conversation("ann", "c") is not None
 
     async def test_all_users_means_the_latest_changed(self, store: MemoryStore):
@@ -142,16 +90,16 @@ class TestConversations:
 class TestTurns:
     async def test_a_turn_is_stored_once(self, store: MemoryStore):
         again = turn("r1", "something else")
-        assert await store.append([turn("r1", "hi"), again]) == [True, False]
-        assert await store.append([again]) == [False]
+        assert await store.append([turn("r1", "hi"), again]) == [Fate.STORED, Fate.DUPLICATE]
+        assert await store.append([again]) == [Fate.DUPLICATE]
         path = await store.active_path("ann", "c")
         assert path is not None
         assert [node.message.text for node in path.nodes] == ["hi"]
 
     async def test_two_users_may_use_the_same_request_id(self, store: MemoryStore):
         assert await store.append([turn("r1", "hi"), turn("r1", "ho", user_id="bob")]) == [
-            True,
-            True,
+            Fate.STORED,
+            Fate.STORED,
         ]
 
     async def test_a_long_path_keeps_its_order_and_can_be_deleted(self, store: MemoryStore):
@@ -160,7 +108,7 @@ class TestTurns:
         path = await store.active_path("ann", "c")
         assert path is not None
         assert [node.message.text for node in path.nodes] == texts
-        assert await store.delete("ann", "c") == 1500
+        assert await store.delete("ann", "c", NOW_US) == 1500
 
     async def test_an_answer_keeps_what_produced_it(self, store: MemoryStore):
         usage = Usage(prompt_tokens=3, completion_tokens=4, extra_json=b'{"x":1}')
@@ -181,7 +129,7 @@ class TestTurns:
         for n, tokens in enumerate([2**63 - 1, 2**63 - 1, -5]):
             usage = Usage(total_tokens=tokens)
             answered = replace(turn(f"r{n}", "hi"), reply=assistant(f"{n}"), usage=usage)
-            assert await store.append([answered]) == [True]
+            assert await store.append([answered]) == [Fate.STORED]
 
     async def test_reopening_changes_nothing(self, tmp_path: Path):
         async with open_local_store(tmp_path / "m.db") as store:
@@ -191,7 +139,7 @@ class TestTurns:
             after = await store.conversation("ann", "c"), await store.active_path("ann", "c")
             assert after == before
             assert await by_words(store, "teal") == {"I like teal": 1}
-            assert await store.append([turn("r1", "I like teal")]) == [False]
+            assert await store.append([turn("r1", "I like teal")]) == [Fate.DUPLICATE]
 
 
 class TestWords:
@@ -352,42 +300,6 @@ class TestQueue:
     async def test_a_vector_of_a_deleted_message_is_dropped(self, store: MemoryStore):
         await store.append([turn("r1", "one")])
         [waiting] = await store.unembedded(9)
-        await store.delete("ann", "c")
+        await store.delete("ann", "c", NOW_US)
         await store.put_vectors(MODEL, [(waiting.message_id, unit(1, 0))])
         assert await store.index_counts(MODEL) == IndexCounts(0, 0)
-
-
-class TestDelete:
-    async def test_nothing_derived_is_left(self, store: MemoryStore):
-        await store.append([turn("r1", "east"), turn("r2", "north", conversation_id="d")])
-        await embed(store, east=unit(1, 0), north=unit(0, 1))
-        assert len(await by_meaning(store, unit(1, 0))) == 2
-        assert await store.delete("ann", "c") == 1
-        assert await by_words(store, "east", "north") == {"north": 1}
-        assert await by_meaning(store, unit(1, 0)) == {"north": 0.0}
-        assert await store.index_counts(MODEL) == IndexCounts(1, 0)
-        assert await store.delete("ann", "c") is None
-
-    async def test_a_late_second_delivery_brings_nothing_back(self, store: MemoryStore):
-        await store.append([turn("r1", "east")])
-        await store.delete("ann", "c")
-        assert await store.append([turn("r1", "east")]) == [False]
-        assert await store.conversation("ann", "c") is None
-
-    async def test_an_id_can_be_used_again(self, store: MemoryStore):
-        await store.append([turn("r1", "east")])
-        await store.delete("ann", "c")
-        await store.append([turn("r2", "north")])
-        assert await by_words(store, "east", "north") == {"north": 1}
-
-    async def test_no_byte_of_it_stays_in_the_files(self, tmp_path: Path):
-        async with open_local_store(tmp_path / "m.db") as store:
-            await store.append([turn("r1", "xylophone"), turn("r2", "kept", conversation_id="d")])
-            await embed(store, xylophone=unit(1, 0))
-            assert holds(tmp_path, b"xylophon")
-            await store.delete("ann", "c")
-            assert not holds(tmp_path, b"xylophon")
-
-
-def holds(folder: Path, part: bytes) -> bool:
-    return any(part in file.read_bytes() for file in folder.iterdir())

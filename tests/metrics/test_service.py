@@ -25,7 +25,7 @@ from svckit.inprocess import InProcessChannel
 from svckit.pages import encode_token
 from svckit.settings import Metrics, Settings
 from svckit.times import now_us, to_timestamp
-from tests.metrics.events import DAY_US, HOUR_US, MINUTE_US, NOW_US, Stubs, record, running, us
+from tests.metrics.events import DAY_US, HOUR_US, NOW_US, Stubs, record, running, us
 
 
 @pytest.fixture
@@ -226,15 +226,8 @@ async def test_what_was_counted_is_there_after_a_restart(tmp_path: Path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"request_id": "req-1"}, "request_id is 'req-1'; send the request's UUIDv7"),
-        ({"request_id": ""}, "request_id is ''"),
-        ({"request_id": "0190163d8694739b" * 2}, "request_id is '0190163d8694739b"),
+        ({"request_id": ""}, "request_id is empty; send the request's UUIDv7"),
         ({"request_time": None}, "request_time is missing"),
-        (
-            {"request_time": to_timestamp(NOW_US + 6 * MINUTE_US)},
-            "request_time is 360 s in the future",
-        ),
-        ({"request_time": Timestamp(seconds=2**62)}, "in the future"),
         ({"status": usage_pb2.STATUS_UNSPECIFIED}, "status is 0"),
         ({"status": 42}, "status is 42"),
         ({"origin": 42}, "origin is 42"),

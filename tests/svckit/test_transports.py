@@ -13,7 +13,6 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
 
 from lair.router.v1 import chat_pb2
 from lair.router.v1.router_service_pb2 import (
@@ -24,6 +23,7 @@ from lair.router.v1.router_service_pb2 import (
     CompleteRequest,
 )
 from svckit.errors import ServiceError, from_rpc_error
+from svckit.logging import bound_request_id
 from tests.svckit.scripted_router import (
     PROMPT_SECONDS,
     Connect,
@@ -86,7 +86,7 @@ async def test_metadata_reaches_the_servicer_and_the_request_id_its_log(
 
     def look(context: Any) -> None:
         seen.update(context.invocation_metadata())
-        seen["logged"] = structlog.contextvars.get_contextvars().get("request_id")
+        seen["logged"] = bound_request_id()
 
     async def chat(_: ChatRequest, context: Any) -> ChatResponse:
         look(context)

@@ -14,6 +14,7 @@ from memory_svc.model import (
     Conversation,
     ConversationChange,
     ConversationFilter,
+    Fate,
     IndexCounts,
     Message,
     NewConversation,
@@ -27,6 +28,7 @@ from memory_svc.model import (
 )
 from memory_svc.storage.local.passages import Passages
 from memory_svc.storage.local.rows import join_message, to_conversation, to_stored_message
+from memory_svc.storage.local.tombstones import bury
 from memory_svc.storage.local.turns import append_turn, owner_key
 from svckit.sqlite import Database, open_database
 
@@ -97,8 +99,8 @@ class LocalStore:
             return None
         return await self.conversation(new.user_id, new.id)
 
-    async def append(self, turns: Sequence[Turn]) -> list[bool]:
-        """Store turns in one transaction; False for one stored before."""
+    async def append(self, turns: Sequence[Turn]) -> list[Fate]:
+        """Store turns in one transaction; return what became of each."""
         async with self._database.transaction() as tx:
             return [await append_turn(tx, turn) for turn in turns]
 
@@ -187,9 +189,11 @@ class LocalStore:
             )
         return await self.conversation(user_id, conversation_id)
 
-    async def delete(self, user_id: str, conversation_id: str) -> int | None:
+    async def delete(self, user_id: str, conversation_id: str, at_us: int) -> int | None:
         """Delete a conversation and all derived from it; return how many messages it had."""
         async with self._database.transaction() as tx:
+            # Also where nothing is stored: the first turn may still be on its way.
+            await bury(tx, user_id, conversation_id, at_us)
             rows = await tx.execute_fetchall(
                 "select c.key, c.owner from conversation as c join owner as o on o.key = c.owner"
                 " where o.user_id = ? and c.id = ?",

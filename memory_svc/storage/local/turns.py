@@ -9,8 +9,9 @@ from typing import Any
 
 import aiosqlite
 
-from memory_svc.model import Message, Turn, Usage
+from memory_svc.model import Fate, Message, Turn, Usage
 from memory_svc.storage.local.rows import split_message
+from memory_svc.storage.local.tombstones import is_buried
 from memory_svc.titles import title_of
 from memory_svc.tree import ROOT, chain, split_system
 from svckit.times import now_us
@@ -55,11 +56,13 @@ class _Said:
     generated: bool = False
 
 
-async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> bool:
-    """Store `turn`; False if it had been stored before."""
+async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> Fate:
+    """Store `turn` unless it was stored before or its conversation was deleted since."""
+    if await is_buried(tx, turn.user_id, turn.conversation_id, turn.at_us):
+        return Fate.DELETED
     owner = await owner_key(tx, turn.user_id)
     if not await _is_new(tx, owner, turn.request_id):
-        return False
+        return Fate.DUPLICATE
     system, messages = split_system(turn.messages)
     key, head = await _conversation(tx, owner, turn)
     if system:
@@ -82,7 +85,7 @@ async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> bool:
             key,
         ),
     )
-    return True
+    return Fate.STORED
 
 
 async def owner_key(tx: aiosqlite.Connection, user_id: str) -> int:

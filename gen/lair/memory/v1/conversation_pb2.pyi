@@ -223,7 +223,9 @@ class Turn(_message.Message):
 
     @_builtins.property
     def request_time(self) -> _timestamp_pb2.Timestamp:
-        """When the request came in."""
+        """When the request came in; a time to come is now. Unset for now. Tells what was
+        asked before its conversation was deleted from what begins it anew.
+        """
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from lair.common.v1 import chat_pb2 as lair_dot_common_dot_v1_dot_chat__pb2
 from lair.memory.v1 import conversation_pb2 as lair_dot_memory_dot_v1_dot_conversation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)lair/memory/v1/conversation_service.proto\x12\x0elair.memory.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x19lair/common/v1/chat.proto\x1a!lair/memory/v1/conversation.proto\"\xa5\x01\n\x19\x43reateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"P\n\x1a\x43reateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"9\n\x12\x41ppendTurnsRequest\x12#\n\x05turns\x18\x01 \x03(\x0b\x32\x14.lair.memory.v1.Turn\"s\n\x13\x41ppendTurnsResponse\x12\x14\n\x0cstored_count\x18\x01 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x05\x12-\n\x08refusals\x18\x03 \x03(\x0b\x32\x1b.lair.memory.v1.TurnRefusal\"2\n\x0bTurnRefusal\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"h\n\x11GetHistoryRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12)\n\x08messages\x18\x03 \x03(\x0b\x32\x17.lair.common.v1.Message\"b\n\x12GetHistoryResponse\x12(\n\x07history\x18\x01 \x03(\x0b\x32\x17.lair.common.v1.Message\x12\x14\n\x0cinsert_index\x18\x02 \x01(\x05\x12\x0c\n\x04head\x18\x03 \x01(\t\"U\n\x16GetConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tall_users\x18\x03 \x01(\x08\"M\n\x17GetConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"\x80\x01\n\x13ListMessagesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x18\n\x10include_inactive\x18\x05 \x01(\x08\"`\n\x14ListMessagesResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.lair.memory.v1.StoredMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x18ListConversationsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x11\n\tall_users\x18\x06 \x01(\x08\"~\n\x19ListConversationsResponse\x12\x33\n\rconversations\x18\x01 \x03(\x0b\x32\x1c.lair.memory.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x05\"\xd2\x01\n\x19UpdateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\x05title\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\'\n\x04tags\x18\x04 \x01(\x0b\x32\x14.lair.memory.v1.TagsH\x01\x88\x01\x01\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x42\x08\n\x06_titleB\x07\n\x05_tagsB\x0b\n\t_metadata\"\x14\n\x04Tags\x12\x0c\n\x04tags\x18\x01 \x03(\t\"P\n\x1aUpdateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"E\n\x19\x44\x65leteConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\";\n\x1a\x44\x65leteConversationResponse\x12\x1d\n\x15\x64\x65leted_message_count\x18\x01 \x01(\x05\x32\xd5\x06\n\x13\x43onversationService\x12k\n\x12\x43reateConversation\x12).lair.memory.v1.CreateConversationRequest\x1a*.lair.memory.v1.CreateConversationResponse\x12[\n\x0b\x41ppendTurns\x12\".lair.memory.v1.AppendTurnsRequest\x1a#.lair.memory.v1.AppendTurnsResponse\"\x03\x90\x02\x02\x12X\n\nGetHistory\x12!.lair.memory.v1.GetHistoryRequest\x1a\".lair.memory.v1.GetHistoryResponse\"\x03\x90\x02\x01\x12g\n\x0fGetConversation\x12&.lair.memory.v1.GetConversationRequest\x1a\'.lair.memory.v1.GetConversationResponse\"\x03\x90\x02\x01\x12^\n\x0cListMessages\x12#.lair.memory.v1.ListMessagesRequest\x1a$.lair.memory.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12m\n\x11ListConversations\x12(.lair.memory.v1.ListConversationsRequest\x1a).lair.memory.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12p\n\x12UpdateConversation\x12).lair.memory.v1.UpdateConversationRequest\x1a*.lair.memory.v1.UpdateConversationResponse\"\x03\x90\x02\x02\x12p\n\x12\x44\x65leteConversation\x12).lair.memory.v1.DeleteConversationRequest\x1a*.lair.memory.v1.DeleteConversationResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)lair/memory/v1/conversation_service.proto\x12\x0elair.memory.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x19lair/common/v1/chat.proto\x1a!lair/memory/v1/conversation.proto\"\xa5\x01\n\x19\x43reateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"P\n\x1a\x43reateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"9\n\x12\x41ppendTurnsRequest\x12#\n\x05turns\x18\x01 \x03(\x0b\x32\x14.lair.memory.v1.Turn\"\x8a\x01\n\x13\x41ppendTurnsResponse\x12\x14\n\x0cstored_count\x18\x01 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x05\x12-\n\x08refusals\x18\x03 \x03(\x0b\x32\x1b.lair.memory.v1.TurnRefusal\x12\x15\n\rdeleted_count\x18\x04 \x01(\x05\"2\n\x0bTurnRefusal\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"h\n\x11GetHistoryRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12)\n\x08messages\x18\x03 \x03(\x0b\x32\x17.lair.common.v1.Message\"b\n\x12GetHistoryResponse\x12(\n\x07history\x18\x01 \x03(\x0b\x32\x17.lair.common.v1.Message\x12\x14\n\x0cinsert_index\x18\x02 \x01(\x05\x12\x0c\n\x04head\x18\x03 \x01(\t\"U\n\x16GetConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tall_users\x18\x03 \x01(\x08\"M\n\x17GetConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"\x80\x01\n\x13ListMessagesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x18\n\x10include_inactive\x18\x05 \x01(\x08\"`\n\x14ListMessagesResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.lair.memory.v1.StoredMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x18ListConversationsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x11\n\tall_users\x18\x06 \x01(\x08\"~\n\x19ListConversationsResponse\x12\x33\n\rconversations\x18\x01 \x03(\x0b\x32\x1c.lair.memory.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x05\"\xd2\x01\n\x19UpdateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\x05title\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\'\n\x04tags\x18\x04 \x01(\x0b\x32\x14.lair.memory.v1.TagsH\x01\x88\x01\x01\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x42\x08\n\x06_titleB\x07\n\x05_tagsB\x0b\n\t_metadata\"\x14\n\x04Tags\x12\x0c\n\x04tags\x18\x01 \x03(\t\"P\n\x1aUpdateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"E\n\x19\x44\x65leteConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\";\n\x1a\x44\x65leteConversationResponse\x12\x1d\n\x15\x64\x65leted_message_count\x18\x01 \x01(\x05\x32\xd5\x06\n\x13\x43onversationService\x12k\n\x12\x43reateConversation\x12).lair.memory.v1.CreateConversationRequest\x1a*.lair.memory.v1.CreateConversationResponse\x12[\n\x0b\x41ppendTurns\x12\".lair.memory.v1.AppendTurnsRequest\x1a#.lair.memory.v1.AppendTurnsResponse\"\x03\x90\x02\x02\x12X\n\nGetHistory\x12!.lair.memory.v1.GetHistoryRequest\x1a\".lair.memory.v1.GetHistoryResponse\"\x03\x90\x02\x01\x12g\n\x0fGetConversation\x12&.lair.memory.v1.GetConversationRequest\x1a\'.lair.memory.v1.GetConversationResponse\"\x03\x90\x02\x01\x12^\n\x0cListMessages\x12#.lair.memory.v1.ListMessagesRequest\x1a$.lair.memory.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12m\n\x11ListConversations\x12(.lair.memory.v1.ListConversationsRequest\x1a).lair.memory.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12p\n\x12UpdateConversation\x12).lair.memory.v1.UpdateConversationRequest\x1a*.lair.memory.v1.UpdateConversationResponse\"\x03\x90\x02\x02\x12p\n\x12\x44\x65leteConversation\x12).lair.memory.v1.DeleteConversationRequest\x1a*.lair.memory.v1.DeleteConversationResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,36 +54,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECONVERSATIONRESPONSE']._serialized_end=401
   _globals['_APPENDTURNSREQUEST']._serialized_start=403
   _globals['_APPENDTURNSREQUEST']._serialized_end=460
-  _globals['_APPENDTURNSRESPONSE']._serialized_start=462
-  _globals['_APPENDTURNSRESPONSE']._serialized_end=577
-  _globals['_TURNREFUSAL']._serialized_start=579
-  _globals['_TURNREFUSAL']._serialized_end=629
-  _globals['_GETHISTORYREQUEST']._serialized_start=631
-  _globals['_GETHISTORYREQUEST']._serialized_end=735
-  _globals['_GETHISTORYRESPONSE']._serialized_start=737
-  _globals['_GETHISTORYRESPONSE']._serialized_end=835
-  _globals['_GETCONVERSATIONREQUEST']._serialized_start=837
-  _globals['_GETCONVERSATIONREQUEST']._serialized_end=922
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=924
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1001
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=1004
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=1132
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1134
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1230
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1233
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1371
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1373
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1499
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1502
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=1712
-  _globals['_TAGS']._serialized_start=1714
-  _globals['_TAGS']._serialized_end=1734
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=1736
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=1816
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=1818
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=1887
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=1889
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=1948
-  _globals['_CONVERSATIONSERVICE']._serialized_start=1951
-  _globals['_CONVERSATIONSERVICE']._serialized_end=2804
+  _globals['_APPENDTURNSRESPONSE']._serialized_start=463
+  _globals['_APPENDTURNSRESPONSE']._serialized_end=601
+  _globals['_TURNREFUSAL']._serialized_start=603
+  _globals['_TURNREFUSAL']._serialized_end=653
+  _globals['_GETHISTORYREQUEST']._serialized_start=655
+  _globals['_GETHISTORYREQUEST']._serialized_end=759
+  _globals['_GETHISTORYRESPONSE']._serialized_start=761
+  _globals['_GETHISTORYRESPONSE']._serialized_end=859
+  _globals['_GETCONVERSATIONREQUEST']._serialized_start=861
+  _globals['_GETCONVERSATIONREQUEST']._serialized_end=946
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=948
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1025
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1028
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1156
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1158
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1254
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1257
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1395
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1397
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1523
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1526
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=1736
+  _globals['_TAGS']._serialized_start=1738
+  _globals['_TAGS']._serialized_end=1758
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=1760
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=1840
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=1842
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=1911
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=1913
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=1972
+  _globals['_CONVERSATIONSERVICE']._serialized_start=1975
+  _globals['_CONVERSATIONSERVICE']._serialized_end=2828
 # @@protoc_insertion_point(module_scope)

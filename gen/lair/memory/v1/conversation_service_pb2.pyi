@@ -128,10 +128,15 @@ class AppendTurnsResponse(_message.Message):
     STORED_COUNT_FIELD_NUMBER: _builtins.int
     DUPLICATE_COUNT_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
+    DELETED_COUNT_FIELD_NUMBER: _builtins.int
     stored_count: _builtins.int
     """Turns that were stored."""
     duplicate_count: _builtins.int
     """Turns that had been stored before, and changed nothing."""
+    deleted_count: _builtins.int
+    """Turns whose conversation was deleted after they were asked (`Turn.request_time`);
+    nothing of them is kept.
+    """
     @_builtins.property
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TurnRefusal]:
         """Turns that can never be stored. The others are, all the same."""
@@ -142,10 +147,11 @@ class AppendTurnsResponse(_message.Message):
         stored_count: _builtins.int = ...,
         duplicate_count: _builtins.int = ...,
         refusals: _abc.Iterable[Global___TurnRefusal] | None = ...,
+        deleted_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate_count", b"duplicate_count", "refusals", b"refusals", "stored_count", b"stored_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "duplicate_count", b"duplicate_count", "refusals", b"refusals", "stored_count", b"stored_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -137,7 +137,10 @@ class ConversationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteConversation(self, request, context):
-        """Deletes a conversation and all that was derived from it.
+        """Deletes a conversation and all that was derived from it. It stays deleted: for at
+        least seven days a turn that was asked before is dropped when it comes; one that
+        is asked after begins a new conversation of the same id. That holds also where the
+        first turn is still on its way, and the answer NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

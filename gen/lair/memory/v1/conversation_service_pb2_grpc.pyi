@@ -52,7 +52,11 @@ class ConversationServiceStub:
     UpdateConversation: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateConversationRequest, _conversation_service_pb2.UpdateConversationResponse]
     """Changes a conversation's title, tags or metadata."""
     DeleteConversation: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteConversationRequest, _conversation_service_pb2.DeleteConversationResponse]
-    """Deletes a conversation and all that was derived from it."""
+    """Deletes a conversation and all that was derived from it. It stays deleted: for at
+    least seven days a turn that was asked before is dropped when it comes; one that
+    is asked after begins a new conversation of the same id. That holds also where the
+    first turn is still on its way, and the answer NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class ConversationServiceAsyncStub(ConversationServiceStub):
@@ -78,7 +82,11 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     UpdateConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateConversationRequest, _conversation_service_pb2.UpdateConversationResponse]  # type: ignore[assignment]
     """Changes a conversation's title, tags or metadata."""
     DeleteConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteConversationRequest, _conversation_service_pb2.DeleteConversationResponse]  # type: ignore[assignment]
-    """Deletes a conversation and all that was derived from it."""
+    """Deletes a conversation and all that was derived from it. It stays deleted: for at
+    least seven days a turn that was asked before is dropped when it comes; one that
+    is asked after begins a new conversation of the same id. That holds also where the
+    first turn is still on its way, and the answer NOT_FOUND.
+    """
 
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps conversations.
@@ -149,6 +157,10 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _conversation_service_pb2.DeleteConversationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_service_pb2.DeleteConversationResponse, _abc.Awaitable[_conversation_service_pb2.DeleteConversationResponse]]:
-        """Deletes a conversation and all that was derived from it."""
+        """Deletes a conversation and all that was derived from it. It stays deleted: for at
+        least seven days a turn that was asked before is dropped when it comes; one that
+        is asked after begins a new conversation of the same id. That holds also where the
+        first turn is still on its way, and the answer NOT_FOUND.
+        """
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -172,8 +172,13 @@ class RequestRecord(_message.Message):
     NEW_MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     BILLED_NANO_USD_FIELD_NUMBER: _builtins.int
+    DEVICE_WATTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The request's UUIDv7. A record is counted once, however often it is sent."""
+    """The request's UUIDv7. A record is counted once, however often it is sent. Another
+    text is counted under a UUIDv7 made of it, `caller.user_id` and `request_time`,
+    so the same record again is the same request, and the same text at another time
+    another one. Required.
+    """
     conversation_id: _builtins.str
     """The conversation it belongs to. Empty if none."""
     endpoint: _builtins.str
@@ -216,9 +221,15 @@ class RequestRecord(_message.Message):
     """Why the answer ended, in the words of the OpenAI API. Empty if it did not."""
     billed_nano_usd: _builtins.int
     """Cost as the backend billed it, in billionths of a US dollar."""
+    device_watts: _builtins.float
+    """What the backend's device draws while it works (`upstream_us`), in watts, where
+    it is configured. Unset where no backend was asked.
+    """
     @_builtins.property
     def request_time(self) -> _timestamp_pb2.Timestamp:
-        """When it came in, by the wall clock, read once."""
+        """When it came in, by the wall clock, read once. A time more than 300 seconds ahead
+        of the receiver's clock is counted as the time of its receipt. Required.
+        """
 
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
@@ -260,13 +271,16 @@ class RequestRecord(_message.Message):
         new_message_count: _builtins.int = ...,
         finish_reason: _builtins.str = ...,
         billed_nano_usd: _builtins.int | None = ...,
+        device_watts: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd", "_duration_us", b"_duration_us", "_first_token_us", b"_first_token_us", "_queue_us", b"_queue_us", "_upstream_us", b"_upstream_us", "billed_nano_usd", b"billed_nano_usd", "caller", b"caller", "duration_us", b"duration_us", "first_token_us", b"first_token_us", "queue_us", b"queue_us", "request_time", b"request_time", "upstream_us", b"upstream_us", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd", "_device_watts", b"_device_watts", "_duration_us", b"_duration_us", "_first_token_us", b"_first_token_us", "_queue_us", b"_queue_us", "_upstream_us", b"_upstream_us", "billed_nano_usd", b"billed_nano_usd", "caller", b"caller", "device_watts", b"device_watts", "duration_us", b"duration_us", "first_token_us", b"first_token_us", "queue_us", b"queue_us", "request_time", b"request_time", "upstream_us", b"upstream_us", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd", "_duration_us", b"_duration_us", "_first_token_us", b"_first_token_us", "_queue_us", b"_queue_us", "_upstream_us", b"_upstream_us", "attempts", b"attempts", "backend", b"backend", "billed_nano_usd", b"billed_nano_usd", "caller", b"caller", "conversation_id", b"conversation_id", "duration_us", b"duration_us", "endpoint", b"endpoint", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "first_token_us", b"first_token_us", "http_status", b"http_status", "local", b"local", "model", b"model", "new_message_count", b"new_message_count", "origin", b"origin", "queue_us", b"queue_us", "request_id", b"request_id", "request_time", b"request_time", "requested_model", b"requested_model", "status", b"status", "streamed", b"streamed", "tool_call_count", b"tool_call_count", "upstream_us", b"upstream_us", "usage", b"usage", "usage_source", b"usage_source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd", "_device_watts", b"_device_watts", "_duration_us", b"_duration_us", "_first_token_us", b"_first_token_us", "_queue_us", b"_queue_us", "_upstream_us", b"_upstream_us", "attempts", b"attempts", "backend", b"backend", "billed_nano_usd", b"billed_nano_usd", "caller", b"caller", "conversation_id", b"conversation_id", "device_watts", b"device_watts", "duration_us", b"duration_us", "endpoint", b"endpoint", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "first_token_us", b"first_token_us", "http_status", b"http_status", "local", b"local", "model", b"model", "new_message_count", b"new_message_count", "origin", b"origin", "queue_us", b"queue_us", "request_id", b"request_id", "request_time", b"request_time", "requested_model", b"requested_model", "status", b"status", "streamed", b"streamed", "tool_call_count", b"tool_call_count", "upstream_us", b"upstream_us", "usage", b"usage", "usage_source", b"usage_source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__billed_nano_usd: _TypeAlias = _typing.Literal["billed_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__billed_nano_usd: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd"]  # noqa: Y015
+    _WhichOneofReturnType__device_watts: _TypeAlias = _typing.Literal["device_watts"]  # noqa: Y015
+    _WhichOneofArgType__device_watts: _TypeAlias = _typing.Literal["_device_watts", b"_device_watts"]  # noqa: Y015
     _WhichOneofReturnType__duration_us: _TypeAlias = _typing.Literal["duration_us"]  # noqa: Y015
     _WhichOneofArgType__duration_us: _TypeAlias = _typing.Literal["_duration_us", b"_duration_us"]  # noqa: Y015
     _WhichOneofReturnType__first_token_us: _TypeAlias = _typing.Literal["first_token_us"]  # noqa: Y015
@@ -277,6 +291,8 @@ class RequestRecord(_message.Message):
     _WhichOneofArgType__upstream_us: _TypeAlias = _typing.Literal["_upstream_us", b"_upstream_us"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__billed_nano_usd) -> _WhichOneofReturnType__billed_nano_usd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__device_watts) -> _WhichOneofReturnType__device_watts | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_us) -> _WhichOneofReturnType__duration_us | None: ...
     @_typing.overload

@@ -82,7 +82,11 @@ class ChatCall(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     UNTRACED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUIDv7 that names the request in every service. Made up if empty."""
+    """A UUIDv7 that names the request in every service. Made up if empty. Another text
+    is taken as it is for logs and for memory, which stores one turn under each of a
+    user's ids; metrics counts the request under a UUIDv7 made of it (see
+    `lair.metrics.v1.RequestRecord.request_id`).
+    """
     model: _builtins.str
     """`auto`, an alias, a model's name, or `backend/model`. Empty means `auto`."""
     tool_choice_json: _builtins.bytes
@@ -450,7 +454,7 @@ class ChatEvent(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def waiting(self) -> Global___Waiting:
-        """The request waits for its backend. Sent at most every few seconds."""
+        """The request waits for its backend. Sent at once, and when its position changes."""
 
     @_builtins.property
     def started(self) -> Global___Started:

@@ -51,7 +51,9 @@ class CompletionCall(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     UNTRACED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUIDv7 that names the request in every service. Made up if empty."""
+    """A UUIDv7 that names the request in every service. Made up if empty. Another text
+    is taken as in `ChatCall`.
+    """
     model: _builtins.str
     """`auto`, an alias, a model's name, or `backend/model`. Empty means `auto`."""
     suffix: _builtins.str

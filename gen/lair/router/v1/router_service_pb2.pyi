@@ -77,6 +77,38 @@ BACKEND_MODE_EXPLICIT_ONLY: BackendMode.ValueType  # 2
 """Only requests that name it reach it (gaming mode)."""
 Global___BackendMode: _TypeAlias = BackendMode  # noqa: Y015
 
+class _UnloadState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnloadStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnloadState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNLOAD_STATE_UNSPECIFIED: _UnloadState.ValueType  # 0
+    """Never sent."""
+    UNLOAD_STATE_DONE: _UnloadState.ValueType  # 1
+    """It is done."""
+    UNLOAD_STATE_PENDING: _UnloadState.ValueType  # 2
+    """It follows when the requests that the backend works on are done."""
+    UNLOAD_STATE_UNSUPPORTED: _UnloadState.ValueType  # 3
+    """Servers of its kind have no way to."""
+    UNLOAD_STATE_FAILED: _UnloadState.ValueType  # 4
+    """It was tried and failed; `error` says why."""
+
+class UnloadState(_UnloadState, metaclass=_UnloadStateEnumTypeWrapper):
+    """How the unloading of a backend's models stands."""
+
+UNLOAD_STATE_UNSPECIFIED: UnloadState.ValueType  # 0
+"""Never sent."""
+UNLOAD_STATE_DONE: UnloadState.ValueType  # 1
+"""It is done."""
+UNLOAD_STATE_PENDING: UnloadState.ValueType  # 2
+"""It follows when the requests that the backend works on are done."""
+UNLOAD_STATE_UNSUPPORTED: UnloadState.ValueType  # 3
+"""Servers of its kind have no way to."""
+UNLOAD_STATE_FAILED: UnloadState.ValueType  # 4
+"""It was tried and failed; `error` says why."""
+Global___UnloadState: _TypeAlias = UnloadState  # noqa: Y015
+
 @_typing.final
 class ChatRequest(_message.Message):
     """A chat to answer at once."""
@@ -559,6 +591,7 @@ class Backend(_message.Message):
     SLOT_COUNT_FIELD_NUMBER: _builtins.int
     RESTING_FIELD_NUMBER: _builtins.int
     MODE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    GAMING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name in the configuration, or the one it was found under."""
     kind: _builtins.str
@@ -585,6 +618,10 @@ class Backend(_message.Message):
     """Requests its device works on at a time; 0 is no limit."""
     resting: _builtins.str
     """Why it is asked last just now, for example `failed repeatedly`. Empty if it is not."""
+    gaming: _builtins.bool
+    """Whether its mode is `BACKEND_MODE_EXPLICIT_ONLY` by gaming mode, and not by its
+    configuration.
+    """
     @_builtins.property
     def check_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last asked how it is."""
@@ -616,10 +653,11 @@ class Backend(_message.Message):
         slot_count: _builtins.int = ...,
         resting: _builtins.str = ...,
         mode_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        gaming: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "check_time", b"check_time", "mode_expire_time", b"mode_expire_time", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "check_time", b"check_time", "device", b"device", "in_flight_count", b"in_flight_count", "kind", b"kind", "last_error", b"last_error", "local", b"local", "mode", b"mode", "mode_expire_time", b"mode_expire_time", "models", b"models", "name", b"name", "queued_count", b"queued_count", "resting", b"resting", "slot_count", b"slot_count", "state", b"state", "tokens_per_second", b"tokens_per_second", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second", "check_time", b"check_time", "device", b"device", "gaming", b"gaming", "in_flight_count", b"in_flight_count", "kind", b"kind", "last_error", b"last_error", "local", b"local", "mode", b"mode", "mode_expire_time", b"mode_expire_time", "models", b"models", "name", b"name", "queued_count", b"queued_count", "resting", b"resting", "slot_count", b"slot_count", "state", b"state", "tokens_per_second", b"tokens_per_second", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tokens_per_second: _TypeAlias = _typing.Literal["tokens_per_second"]  # noqa: Y015
     _WhichOneofArgType__tokens_per_second: _TypeAlias = _typing.Literal["_tokens_per_second", b"_tokens_per_second"]  # noqa: Y015
@@ -720,10 +758,15 @@ class SetBackendModeRequest(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     HOLD_DURATION_FIELD_NUMBER: _builtins.int
+    UNLOAD_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
     """The backend to change. Empty for every local one."""
     mode: Global___BackendMode.ValueType
     """The new mode."""
+    unload: _builtins.bool
+    """Whether models leave the memory of the held local backends, once the requests
+    these work on are done. Unset for what is configured (`router.gaming_unload`).
+    """
     @_builtins.property
     def hold_duration(self) -> _duration_pb2.Duration:
         """After how long the mode falls back to `BACKEND_MODE_AUTO`. Unset for never."""
@@ -734,12 +777,15 @@ class SetBackendModeRequest(_message.Message):
         backend: _builtins.str = ...,
         mode: Global___BackendMode.ValueType = ...,
         hold_duration: _duration_pb2.Duration | None = ...,
+        unload: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hold_duration", b"hold_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_unload", b"_unload", "hold_duration", b"hold_duration", "unload", b"unload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "hold_duration", b"hold_duration", "mode", b"mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_unload", b"_unload", "backend", b"backend", "hold_duration", b"hold_duration", "mode", b"mode", "unload", b"unload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__unload: _TypeAlias = _typing.Literal["unload"]  # noqa: Y015
+    _WhichOneofArgType__unload: _TypeAlias = _typing.Literal["_unload", b"_unload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unload) -> _WhichOneofReturnType__unload | None: ...
 
 Global___SetBackendModeRequest: _TypeAlias = SetBackendModeRequest  # noqa: Y015
 
@@ -750,22 +796,66 @@ class SetBackendModeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BACKENDS_FIELD_NUMBER: _builtins.int
+    UNLOADINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backend]:
         """As they are now."""
+
+    @_builtins.property
+    def unloadings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Unloading]:
+        """What becomes of the models of each held local backend. Empty where none are to
+        be unloaded.
+        """
 
     def __init__(
         self,
         *,
         backends: _abc.Iterable[Global___Backend] | None = ...,
+        unloadings: _abc.Iterable[Global___Unloading] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "unloadings", b"unloadings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetBackendModeResponse: _TypeAlias = SetBackendModeResponse  # noqa: Y015
+
+@_typing.final
+class Unloading(_message.Message):
+    """What becomes of the models that a held backend has in memory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    backend: _builtins.str
+    """The backend's name."""
+    state: Global___UnloadState.ValueType
+    """How it stands."""
+    error: _builtins.str
+    """Why it could not be done. Empty where it could."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The models that were unloaded."""
+
+    def __init__(
+        self,
+        *,
+        backend: _builtins.str = ...,
+        state: Global___UnloadState.ValueType = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "error", b"error", "models", b"models", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unloading: _TypeAlias = Unloading  # noqa: Y015
 
 @_typing.final
 class ReloadBackendsRequest(_message.Message):
