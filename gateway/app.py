@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.bodies import parser
 from gateway.clients import Clients
 from gateway.context import CLIENTS, SETTINGS
 from gateway.handlers import (
@@ -60,6 +61,7 @@ def build_app(settings: Settings, clients: Clients) -> web.Application:
     )
     app[SETTINGS] = settings
     app[CLIENTS] = clients
+    app.cleanup_ctx.append(parser)
     app.on_response_prepare.append(add_reply_headers)
     app.add_routes(ROUTES)
     return app

@@ -32,6 +32,7 @@ from lair.router.v1.router_service_pb2 import (
     EmbedResponse,
 )
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
+from svckit.deadline import within
 from svckit.errors import from_rpc_error
 from svckit.inprocess import InProcessChannel
 from svckit.logging import REQUEST_ID_KEY
@@ -87,9 +88,7 @@ async def ask(
     """Call `method` of `service`; a waiter that is cancelled cancels the call."""
     call = method(request, timeout=seconds, metadata=((REQUEST_ID_KEY, request_id),))
     try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error, service) from error
+        return await within(seconds, call, service=service)
     finally:
         call.cancel()
 

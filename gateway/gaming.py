@@ -20,32 +20,39 @@ from gateway.identity import MAX_VALUE_CHARS
 from lair.router.v1.router_service_pb2 import BackendMode, SetBackendModeRequest
 from svckit.errors import invalid_field
 
-_NAMES = ("enable", "for", "backend")
+_NAMES = ("enable", "for", "backend", "unload")
+_WITH_ENABLE = {
+    "for": "how long to leave be",
+    "unload": "whether models leave the memory meanwhile",
+}
 _LONGEST = timedelta(days=365)
 
 
 def read_switch(query: Mapping[str, str], body: bytes) -> SetBackendModeRequest:
     """Read what to switch; where both say something, the query counts."""
     given: dict[str, Any] = {**(decode_object(body) if body.strip() else {}), **query}
+    known = ", ".join(_NAMES)
     for name in given:
         if name not in _NAMES:
-            raise invalid_field(name, f"{name} is unknown here; send enable, for and backend")
-    enable = _enable(given.get("enable"))
-    if not enable and given.get("for") is not None:
-        raise invalid_field("for", "for goes with enable=true only: it says how long to leave be")
+            raise invalid_field(name, f"{name} is unknown here; send {known}")
+    if given.get("enable") is None:
+        raise invalid_field("enable", "enable is missing; send true or false")
+    enable = _flag("enable", given["enable"])
+    for name, what in _WITH_ENABLE.items():
+        if not enable and given.get(name) is not None:
+            raise invalid_field(name, f"{name} goes with enable=true only: it says {what}")
     return SetBackendModeRequest(
         backend=_backend(given.get("backend")),
         mode=BackendMode.BACKEND_MODE_EXPLICIT_ONLY if enable else BackendMode.BACKEND_MODE_AUTO,
         hold_duration=_hold(given.get("for")),
+        unload=None if given.get("unload") is None else _flag("unload", given["unload"]),
     )
 
 
-def _enable(value: object) -> bool:
-    if value is None:
-        raise invalid_field("enable", "enable is missing; send true or false")
+def _flag(name: str, value: object) -> bool:
     flag = FLAGS.get(value.lower()) if isinstance(value, str) else value
     if not isinstance(flag, bool):
-        raise wrong("enable", value, "true or false")
+        raise wrong(name, value, "true or false")
     return flag
 
 

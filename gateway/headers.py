@@ -11,7 +11,7 @@ REQUEST_HEADERS = {
     "X-Model": "the model to ask, whatever the body says",
     "X-Local-Only": "true: never leave the house",
     "X-Priority": "the class the request waits in: interactive, agent or batch",
-    "X-Max-Context": "how many tokens the prompt may have at most",
+    "X-Max-Context": "how many tokens the prompt may have at most; older turns are left out",
     "X-Conversation-ID": "keep this conversation, and put its history in front",
     "X-Enable-Memory": "true: keep and recall, false: neither",
     "X-User-ID": "whose the request is",
@@ -31,6 +31,7 @@ RESPONSE_HEADERS = {
     "x-lair-route": "why this one",
     "x-lair-fallbacks": "how many were asked in vain before",
     "x-lair-queue-ms": "how long the request waited for its turn, if it did",
+    "x-lair-context": "what was left out of the prompt so that it fits, if anything was",
     "x-lair-memory": "what memory did, or why it did less",
 }
 
@@ -51,6 +52,7 @@ def outcome_headers(route: Route, memory: MemoryOutcome) -> dict[str, str]:
         "x-lair-route": route.reason,
         "x-lair-fallbacks": str(route.fallback_count),
         "x-lair-queue-ms": _waited(route),
+        "x-lair-context": route.context_cut,
         "x-lair-memory": memory_summary(memory),
     }
     return {name: printable(value) for name, value in headers.items() if value}

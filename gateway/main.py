@@ -6,6 +6,7 @@ process, on this machine, or elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from gateway.app import build_app
 from gateway.clients import Clients
+from gateway.connection import Connection
 from svckit.channels import connect
 from svckit.grpc_server import ServeError
 from svckit.lifecycle import stop_requested
@@ -26,6 +28,8 @@ log = get_logger(__name__)
 _MAX_HEADER_BYTES = 64 * 1024
 # How long a client whose body was refused may go on sending it, to then read why.
 _LINGER_SECONDS = 1.0
+# Connections that may wait to be accepted while the event loop is busy.
+_BACKLOG = 128
 
 
 @asynccontextmanager
@@ -45,17 +49,16 @@ async def serving(
     runner = web.AppRunner(
         app,
         handler_cancellation=True,  # else a client that leaves is noticed at the next write
-        access_log=None,
         # aiohttp waits so long twice: for the handler, then for its connection.
         shutdown_timeout=settings.gateway.drain_seconds / 2,
-        lingering_time=_LINGER_SECONDS,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
     )
     await runner.setup()
     try:
-        await _listen(runner, settings)
-        yield runner.addresses[0][1]
+        server = await _listen(runner, settings)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
 
@@ -74,10 +77,24 @@ async def run(settings: Settings) -> None:
         log.info("stopping", drain_seconds=settings.gateway.drain_seconds)
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+async def _listen(runner: web.AppRunner, settings: Settings) -> asyncio.Server:
     host, port = settings.gateway.host, settings.gateway.port
+    loop = asyncio.get_running_loop()
+    manager = runner.server
+    assert manager, "a runner that is set up has a server"
+
+    def connection() -> Connection:
+        return Connection(
+            manager,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # off; its hint forgets that it can be
+            lingering_time=_LINGER_SECONDS,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+
     try:
-        await web.TCPSite(runner, host, port).start()
+        return await loop.create_server(connection, host, port, backlog=_BACKLOG)
     except OSError as error:
         raise ServeError(
             f"gateway: cannot listen on {host}:{port}: the port is in use or the address is not "

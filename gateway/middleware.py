@@ -82,7 +82,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as refusal:
         return _error_response(_from_http(request, refusal))
     except web.RequestPayloadError as error:
-        return _error_response(ServiceError("INVALID_BODY", f"the body cannot be read: {error}"))
+        # Its text is the parser's: a status, then a line with the reason.
+        reason = str(error).strip().rpartition("\n")[2].strip()
+        return _error_response(ServiceError("INVALID_BODY", f"the body cannot be read: {reason}"))
     except ConnectionError:
         raise  # the client is gone: there is nobody to answer
     except Exception as error:  # noqa: BLE001  # the process edge
@@ -109,8 +111,11 @@ def _refuse_strange_pages(request: web.Request) -> None:
 
 @lru_cache(maxsize=256)
 def _name_of(host: str) -> str:
-    """Return the name in a `Host` header, without its port."""
-    return urlsplit(f"//{host}").hostname or ""
+    """Return the name in a `Host` header, without its port; all of what is no name."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # a bracket without its other half
+        return host
 
 
 def _error_response(error: ServiceError) -> web.Response:

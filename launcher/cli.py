@@ -89,7 +89,11 @@ def up(
         bool, typer.Option("--no-auth", help="Listen beyond this machine without keys.")
     ] = False,
 ) -> None:
-    """Start lair and keep it running until Ctrl-C."""
+    """Start lair and keep it running until Ctrl-C.
+
+    It stops when its terminal closes, too. SIGHUP from elsewhere has it read backends and
+    aliases again, as `lair reload` does.
+    """
     from launcher.up import Layout
     from launcher.up import up as run_up
 
@@ -166,6 +170,13 @@ def gaming(
     backend: Annotated[
         str | None, typer.Option("--backend", help="This one. Default: every local one.")
     ] = None,
+    unload: Annotated[
+        bool | None,
+        typer.Option(
+            "--unload/--no-unload",
+            help="Have them unload their models. Default: router.gaming_unload in lair.toml.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
     port: HttpPort = None,
@@ -176,10 +187,12 @@ def gaming(
 
     if hold is not None and action is not Action.ON:
         raise typer.BadParameter("--for goes with: lair gaming on")
+    if unload is not None and action is not Action.ON:
+        raise typer.BadParameter("--unload and --no-unload go with: lair gaming on")
     if backend is not None and action is Action.STATUS:
         raise typer.BadParameter("--backend goes with: lair gaming on, lair gaming off")
     enable = {Action.ON: True, Action.OFF: False}.get(action)
-    switch = Switch(enable, hold, backend)
+    switch = Switch(enable, hold, backend, unload)
     run_gaming(_resolve(config, port=port).settings, switch, as_json=as_json)
 
 
@@ -244,7 +257,11 @@ def gateway(*, config: ConfigFile = None, port: HttpPort = None) -> None:
 
 @app.command()
 def router(*, config: ConfigFile = None, data_dir: DataDir = None, port: GrpcPort = None) -> None:
-    """Run the router alone."""
+    """Run the router alone.
+
+    It stops when its terminal closes. SIGHUP from elsewhere has it read backends and aliases
+    again.
+    """
     from router_svc.main import run
 
     _serve("router", run, _resolve_service("router", config, data_dir, port))

@@ -42,4 +42,7 @@ async def edge(
             settings, router=InProcessChannel(router), memory=memory, metrics=metrics
         ),
     ):
-        yield
+        try:
+            yield
+        finally:
+            router.stopping()

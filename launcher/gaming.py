@@ -11,22 +11,25 @@ from launcher.addresses import base_url
 from launcher.ask import answer
 from launcher.clock import local_time
 from launcher.exits import CommandFailedError
-from launcher.tables import Column, print_table
+from launcher.tables import Column, Room, print_table
 from svckit.settings import Settings
 
 _LIMIT_SECONDS = 10.0
+_COLUMNS = (Column("backend"), Column("auto"), Column("memory", Room.WRAPPED))
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
     """Whether to leave GPUs alone, for how long as people write it, and which.
 
-    `enable` None asks only, `hold` None means for good, `backend` None every local one.
+    `enable` None asks only, `hold` None means for good, `backend` None every local one,
+    `unload` None as it is configured.
     """
 
     enable: bool | None
     hold: str | None
     backend: str | None
+    unload: bool | None = None
 
 
 def gaming(settings: Settings, switch: Switch, *, as_json: bool) -> None:
@@ -46,15 +49,24 @@ def _question(switch: Switch) -> Mapping[str, Any] | None:
     """Return the body that switches; None to ask only."""
     if switch.enable is None:
         return None
-    wanted = {"enable": switch.enable, "for": switch.hold, "backend": switch.backend}
+    wanted = {
+        "enable": switch.enable,
+        "for": switch.hold,
+        "backend": switch.backend,
+        "unload": switch.unload,
+    }
     return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _print(body: Mapping[str, Any]) -> None:
     print(f"gaming mode is {'on' if body['enabled'] else 'off'}")  # noqa: T201  # the output
-    rows = [(backend["name"], _words(backend)) for backend in body["backends"]]
+    unloadings = {unloading["backend"]: unloading for unloading in body.get("unloadings") or ()}
+    rows = [
+        (backend["name"], _words(backend), _memory(unloadings.get(backend["name"])))
+        for backend in body["backends"]
+    ]
     if rows:
-        print_table((Column("backend"), Column("auto")), rows)
+        print_table(_COLUMNS, rows)
 
 
 def _words(backend: Mapping[str, Any]) -> str:
@@ -62,3 +74,17 @@ def _words(backend: Mapping[str, Any]) -> str:
         return "may choose it"
     until = backend["until"]
     return f"leaves it alone until {local_time(until)}" if until else "leaves it alone"
+
+
+def _memory(unloading: Mapping[str, Any] | None) -> str:
+    """Say what becomes of a backend's models; empty where they stay."""
+    if unloading is None:
+        return ""
+    match unloading["state"]:
+        case "done":
+            names = ", ".join(unloading["models"])
+            return f"unloaded {names}" if names else "nothing was loaded"
+        case "pending":
+            return "unloads when its requests are done"
+        case _:
+            return f"not unloaded: {unloading['error']}"

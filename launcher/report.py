@@ -14,8 +14,8 @@ _NAMED_MODELS = 4
 class Backend:
     """A server that answers for models; a built-in one has no URL.
 
-    `alone` says whether only requests that name it reach it, `slots` how many it takes
-    at a time, 0 for no limit.
+    `alone` says whether only requests that name it reach it, `gaming` that it is gaming
+    mode which keeps others away, `slots` how many it takes at a time, 0 for no limit.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Backend:
     models: tuple[str, ...]
     alone: bool = False
     alone_until: str = ""
+    gaming: bool = False
     resting: str = ""
     device: str = ""
     slots: int = 0
@@ -66,6 +67,7 @@ def backend_lines(backends: tuple[Backend, ...]) -> Iterator[str]:
     urls = max((len(_place(backend)) for backend in backends), default=0)
     for backend in backends:
         state = "" if backend.state == "up" else f"{backend.state}, "
+        state += "left alone for gaming, " if backend.gaming else ""
         yield f"{backend.name:<{names}}  {_place(backend):<{urls}}  {state}{models_of(backend)}"
 
 
@@ -85,6 +87,7 @@ def _backends(body: Mapping[str, Any]) -> Iterator[Backend]:
             models=tuple(item.get("models") or ()),
             alone=item.get("mode") == "explicit_only",
             alone_until=item.get("mode_until") or "",
+            gaming=bool(item.get("gaming")),
             resting=item.get("resting") or "",
             device=item.get("device") or "",
             slots=item.get("slots") or 0,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launcher.configuration import Resolved
+from svckit.masking import masked
 from svckit.settings import Settings
 
 _HIDDEN = "***"
@@ -35,14 +36,18 @@ def _plain(resolved: Resolved) -> dict[str, Any]:
 
 
 def _redacted(settings: Settings) -> Settings:
-    """Hide keys; a reference like `env:NAME` holds no secret."""
+    """Hide keys and passwords; a reference like `env:NAME` holds no secret."""
     backends = tuple(
-        backend
-        if backend.api_key is None or backend.api_key.startswith("env:")
-        else backend.model_copy(update={"api_key": _HIDDEN})
+        backend.model_copy(
+            update={"api_key": _redacted_key(backend.api_key), "url": masked(backend.url)}
+        )
         for backend in settings.backends
     )
     return settings.model_copy(update={"backends": backends})
+
+
+def _redacted_key(key: str | None) -> str | None:
+    return key if key is None or key.startswith("env:") else _HIDDEN
 
 
 def _toml(resolved: Resolved) -> Iterator[str]:

@@ -80,10 +80,11 @@ def _row(backend: Backend) -> tuple[str, ...]:
 
 
 def _in_choice(backend: Backend) -> str:
-    """Say whether, or from when, automatic choice takes the backend."""
-    if not backend.alone:
-        return "yes"
-    return f"from {local_time(backend.alone_until)}" if backend.alone_until else "no"
+    """Say whether automatic choice takes the backend, or how long gaming mode keeps it."""
+    if not backend.gaming:
+        return "no" if backend.alone else "yes"
+    until = backend.alone_until
+    return f"gaming until {local_time(until)}" if until else "gaming"
 
 
 def _absent(message: str, *, as_json: bool) -> int:

@@ -105,6 +105,7 @@ class Supervisor:
 
     def reload(self) -> None:
         """Have the children that can do so read their settings again."""
+        log.info("reloading")
         for stage in self._stages:
             for keeper in stage:
                 keeper.reload()

@@ -8,12 +8,13 @@ import signal
 from collections.abc import Callable
 from enum import Enum
 
-from launcher import children, screen, terminal
+from launcher import children, screen
 from launcher.addresses import base_url, listening, require_free
 from launcher.ask import UnreachableError, get
 from launcher.configuration import Resolved, adopt, make_data_dir
 from launcher.report import Report, read
 from launcher.supervisor import Supervisor, any_of
+from svckit.hangup import on_hangup
 from svckit.lifecycle import run
 from svckit.logging import configure_logging, get_logger
 from svckit.settings import Settings
@@ -52,7 +53,7 @@ async def _in_children(resolved: Resolved, layout: Layout) -> None:
     plan = children.separate if layout is Layout.SEPARATE else children.with_edge
     supervisor = Supervisor(plan(resolved.settings), environment=resolved.environment)
     _on_signals(supervisor.stop, supervisor.kill.set)
-    _on_hangup(supervisor)
+    on_hangup(supervisor.reload)
 
     async def on_ready() -> None:
         await _show(resolved.settings)
@@ -98,20 +99,6 @@ def _on_signals(stop: asyncio.Event, at_once: Callable[[], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-
-
-def _on_hangup(supervisor: Supervisor) -> None:
-    """Have the router reload at SIGHUP, unless the terminal says good-bye with it."""
-    before = terminal.terminals()
-
-    def on_hangup() -> None:
-        if terminal.closed(before):
-            supervisor.stop.set()
-        else:
-            log.info("reloading")
-            supervisor.reload()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
 
 
 def _die() -> None:

@@ -32,6 +32,7 @@ _NUMBERS = {
     "upstream_us": "upstream_us",
     "queue_us": "queue_us",
     "billed_nano": "billed_nano_usd",
+    "device_watts": "device_watts",
 }
 _TOKENS = ("prompt", "completion", "total", "cached", "cache_write", "reasoning")
 
@@ -72,6 +73,6 @@ def countable(row: RequestRow, now_us: int) -> RequestRow:
     )
 
 
-def _check_number(name: str, value: int | None) -> None:
+def _check_number(name: str, value: float | None) -> None:
     if value is not None and not 0 <= value <= MAX_NUMBER:
         raise RefusedError(f"{name} is {value}; send 0 to {MAX_NUMBER}, or nothing if unknown")

@@ -105,6 +105,8 @@ class RequestRow:
     upstream_us: int | None = None
     queue_us: int | None = None
     billed_nano: int | None = None
+    # What the backend's device draws while it works.
+    device_watts: float | None = None
     attempts: tuple[Attempt, ...] = ()
 
 

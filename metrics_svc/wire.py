@@ -64,6 +64,7 @@ def to_row(record: usage_pb2.RequestRecord) -> RequestRow:
         usage_source=_enum(UsageSource, record.usage_source or UsageSource.MISSING, "usage_source"),
         **{name: _known(record, name) for name in _DURATIONS},
         billed_nano=_known(record, "billed_nano_usd"),
+        device_watts=record.device_watts if record.HasField("device_watts") else None,
         attempts=tuple(_attempt(attempt, n) for n, attempt in enumerate(record.attempts)),
     )
 
@@ -102,6 +103,7 @@ def to_record(row: RequestRow) -> usage_pb2.RequestRecord:
         upstream_us=row.upstream_us,
         queue_us=row.queue_us,
         billed_nano_usd=row.billed_nano,
+        device_watts=row.device_watts,
         attempts=[
             usage_pb2.Attempt(
                 backend=attempt.backend,

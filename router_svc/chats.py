@@ -1,6 +1,6 @@
 """One chat from arrival to record. Read this first.
 
-    choose ─▶ history ─▶ relay ─▶ journal the outcome ─▶ last event
+    history ─▶ choose ─▶ relay ─▶ journal the outcome ─▶ last event
 
 The outcome is in the journal before the client sees the end of its answer, so no
 finished request is lost by whatever dies next.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lair.metrics.v1.usage_pb2 import STATUS_OK
@@ -18,12 +19,17 @@ from lair.router.v1.router_service_pb2 import ChatResponse
 from router_svc.affinity import Affinity
 from router_svc.catalog import Catalog
 from router_svc.choosing import choose_now
+from router_svc.fitting import Fitting
 from router_svc.life import Ledger, Life
 from router_svc.line import Priority
 from router_svc.model import Candidate
 from router_svc.policy import Decision, decide
+from router_svc.prompt import Prompt, chat_prompt
+from router_svc.queue import Ask
 from router_svc.relay import Relay
 from router_svc.remembering import Memories, Remembered, conversation_key
+from router_svc.summarising import Summarising
+from router_svc.tokens import TokenEstimator
 from router_svc.trace import Trace
 from router_svc.wishes import ask_of, wish_of
 from svckit.errors import invalid_field
@@ -33,8 +39,17 @@ from svckit.outbox import Outbox
 log = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A chat with its history, on its way to its candidates."""
+
+    remembered: Remembered
+    fitting: Fitting
+    ask: Ask
+
+
 class Chats:
-    """Answers chats."""
+    """Answers chats; with `summarising`, turns that no longer fit are summarised."""
 
     def __init__(
         self,
@@ -43,7 +58,9 @@ class Chats:
         *,
         turns: Outbox,
         ledger: Ledger,
+        estimator: TokenEstimator,
         default_priority: Priority,
+        summarising: Summarising | None = None,
     ) -> None:
         self._catalog = catalog
         self._relay = Relay(catalog)
@@ -51,65 +68,74 @@ class Chats:
         self._memories = memories
         self._turns = turns
         self._ledger = ledger
+        self._estimator = estimator
         self._default_priority = default_priority
+        self._summarising = summarising
 
     async def chat(self, call: ChatCall) -> ChatResponse:
         """Answer at once. Raises `ServiceError`."""
         with Life(call, self._ledger, streamed=False) as life:
-            candidates = (await self.decide(call)).candidates
-            remembered = await self._remember(call, life)
-            ask = ask_of(call, self._default_priority)
+            ready = await self._prepare(call, life)
+            fitting = ready.fitting
             completion, candidate = await self._relay.whole(
-                lambda backend, model: backend.chat(remembered.call, model),
-                candidates,
-                life.trace,
-                ask,
+                fitting.chat, fitting.candidates, life.trace, ready.ask
             )
             life.trace.completion(completion)
-            self._note_answer(call, life.trace, candidate)
-            return ChatResponse(
-                completion=completion,
-                route=life.route(candidate),
-                memory=remembered.outcome,
-            )
+            self._note_answer(call, life.trace, candidate, fitting)
+            route = life.route(candidate)
+            if fitting.cut:
+                route.context_cut = fitting.cut.summary()
+            return ChatResponse(completion=completion, route=route, memory=ready.remembered.outcome)
 
     async def stream(self, call: ChatCall) -> AsyncGenerator[list[ChatEvent]]:
         """Yield lists of events that were ready together. Raises `ServiceError`."""
         with Life(call, self._ledger, streamed=True) as life:
-            candidates = (await self.decide(call)).candidates
-            remembered = await self._remember(call, life)
-            ask = ask_of(call, self._default_priority)
-            stream = self._relay.stream(
-                lambda backend, model: backend.stream(remembered.call, model),
-                candidates,
-                life.trace,
-                ask,
-            )
+            ready = await self._prepare(call, life)
+            fitting = ready.fitting
+            stream = self._relay.stream(fitting.stream, fitting.candidates, life.trace, ready.ask)
             async with aclosing(stream) as batches:
                 async for events, candidate in batches:
-                    if events[0].HasField("started"):
-                        events[0].started.memory.CopyFrom(remembered.outcome)
+                    started = events[0].HasField("started")
+                    if started:
+                        events[0].started.memory.CopyFrom(ready.remembered.outcome)
                     life.note(events, candidate)
+                    if started and fitting.cut:
+                        events[0].started.route.context_cut = fitting.cut.summary()
                     if events[-1].HasField("completed"):
-                        self._note_answer(call, life.trace, candidate)
+                        self._note_answer(call, life.trace, candidate, fitting)
                     yield events
 
     def explain(self, call: ChatCall) -> Decision:
-        """Decide without running anything."""
+        """Decide without running anything, and without the conversation's history."""
         ask = ask_of(call, self._default_priority)
-        return decide(wish_of(call, self._affinity.last(call)), self._catalog.known(ask))
+        prompt = chat_prompt(call, self._estimator)
+        decision = decide(
+            wish_of(call, self._affinity.last(call), prompt), self._catalog.known(ask)
+        )
+        told = tuple(_with_numbers(candidate, prompt) for candidate in decision.candidates)
+        return replace(decision, candidates=told)
 
-    async def decide(self, call: ChatCall) -> Decision:
-        """Decide who may answer. Raises `ServiceError`."""
+    async def _prepare(self, call: ChatCall, life: Life) -> _Ready:
+        """Put the history in front and decide who may answer. Raises `ServiceError`."""
         if not call.messages:
             raise invalid_field("messages", "messages is empty; send at least one")
-        wish = wish_of(call, self._affinity.last(call))
         ask = ask_of(call, self._default_priority)
-        return await choose_now(self._catalog, wish, ask)
+        remembered = await self._remember(call, life)
+        full = remembered.call
+        prompt = chat_prompt(full, self._estimator)
+        wish = wish_of(full, self._affinity.last(call), prompt)
+        decision = await choose_now(self._catalog, wish, ask)
+        fitting = Fitting(full, prompt, decision.candidates)
+        if self._summarising:
+            await self._summarising.prepare(full, fitting)
+        return _Ready(remembered, fitting, ask)
 
-    def _note_answer(self, call: ChatCall, trace: Trace, candidate: Candidate) -> None:
-        """Remember who answered, and how fast."""
+    def _note_answer(
+        self, call: ChatCall, trace: Trace, candidate: Candidate, fitting: Fitting
+    ) -> None:
+        """Remember who answered, how fast, and what it counted."""
         self._affinity.note(call, candidate.backend, candidate.model)
+        fitting.learn(candidate, trace.usage)
         if speed := trace.tokens_per_second():
             self._catalog.standings.measured(candidate.backend, speed)
 
@@ -133,3 +159,12 @@ class Chats:
         """Journal what is remembered, if anything was answered."""
         if trace.status == STATUS_OK or trace.first_token_us is not None:
             self._turns.append(trace.turn(call).SerializeToString(), conversation_key(call))
+
+
+def _with_numbers(candidate: Candidate, prompt: Prompt) -> Candidate:
+    """Tell what the prompt takes of the candidate's window, where that is known."""
+    if not candidate.window:
+        return candidate
+    tokens = prompt.tokens(candidate.backend, candidate.model)
+    numbers = f"prompt of about {tokens} tokens, context of {candidate.window}"
+    return replace(candidate, reasons=(*candidate.reasons, numbers))

@@ -14,8 +14,10 @@ from router_svc.choosing import choose_now, who_can
 from router_svc.life import Ledger, Life
 from router_svc.line import Priority
 from router_svc.model import Candidate, UpstreamError
+from router_svc.prompt import text_prompt
 from router_svc.queue import Ask
 from router_svc.relay import Relay
+from router_svc.tokens import TokenEstimator
 from router_svc.trace import Trace
 from router_svc.wishes import ask_of, plain_wish, require_texts
 
@@ -23,8 +25,16 @@ from router_svc.wishes import ask_of, plain_wish, require_texts
 class Completions:
     """Completes texts."""
 
-    def __init__(self, catalog: Catalog, ledger: Ledger, *, default_priority: Priority) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        ledger: Ledger,
+        *,
+        estimator: TokenEstimator,
+        default_priority: Priority,
+    ) -> None:
         self._catalog = catalog
+        self._estimator = estimator
         self._relay = Relay(catalog)
         self._ledger = ledger
         self._default_priority = default_priority
@@ -66,7 +76,8 @@ class Completions:
     async def _choose(self, call: CompletionCall) -> tuple[list[Candidate], Ask]:
         require_texts("prompts", call.prompts)
         ask = ask_of(call, self._default_priority)
-        decision = await choose_now(self._catalog, plain_wish(call), ask)
+        wish = plain_wish(call, prompt=text_prompt(call, self._estimator))
+        decision = await choose_now(self._catalog, wish, ask)
         return who_can(Completer, decision.candidates, self._catalog, to="complete a text"), ask
 
 

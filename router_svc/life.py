@@ -100,7 +100,10 @@ class Life:
             self.trace.cancelled()
         elif error is not None:
             self.trace.failed("INTERNAL")
-        self.journal()
+        if self.trace.rest:  # the answer goes on without its client
+            self.trace.rest.add_done_callback(lambda _: self.journal())
+        else:
+            self.journal()
 
 
 @cache

@@ -21,6 +21,7 @@ from router_svc.completions import Completions
 from router_svc.delivery import to_memory, to_metrics
 from router_svc.devices import Devices
 from router_svc.embeddings import Embeddings
+from router_svc.leftovers import Leftovers
 from router_svc.life import Ledger
 from router_svc.line import Priority
 from router_svc.modes import Modes
@@ -29,6 +30,8 @@ from router_svc.reload import Reloader
 from router_svc.remembering import Memories
 from router_svc.service import DESCRIPTOR, RouterService
 from router_svc.standing import Standings
+from router_svc.summarising import Summarising
+from router_svc.tokens import TokenEstimator
 from svckit import settings as schema
 from svckit.channels import connect
 from svckit.config import load_settings
@@ -63,12 +66,16 @@ async def open_service(
     catalog = _catalog(settings, memory)
     ledger = Ledger(records, settings.metrics.enabled, settings.memory.default_user)
     priority = Priority(settings.router.default_priority)
-    chats = _chats(settings, catalog, memory, turns, ledger)
-    completions = Completions(catalog, ledger, default_priority=priority)
+    estimator = TokenEstimator()
+    chats = _chats(settings, catalog, memory, turns, ledger, estimator=estimator)
+    completions = Completions(catalog, ledger, estimator=estimator, default_priority=priority)
     embeddings = Embeddings(catalog, ledger, default_priority=priority)
     built_in = partial(_built_in, memory=memory)
     reloader = Reloader(catalog, reread, built_in)
-    service = RouterService(chats, completions, embeddings, catalog, reloader)
+    service = RouterService(
+        *(chats, completions, embeddings, catalog, reloader),
+        gaming_unload=settings.router.gaming_unload,
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
             owned = [
@@ -81,11 +88,8 @@ async def open_service(
                 )
             ]
             await catalog.refresh(if_older=True)
-            yield Servicers(
-                "router",
-                (DESCRIPTOR,),
-                (lambda server: add_RouterServiceServicer_to_server(service, server),),
-            )
+            yield _offered(service, catalog)
+            await catalog.standings.leftovers.finish()
             await _flush(turns, records)
             for task in owned:
                 task.cancel()
@@ -110,6 +114,15 @@ def check(settings: Settings) -> None:
     """Raise `ConfigError` for a backend that cannot be made of its settings."""
     for config in settings.backends:
         make_backend(config)
+
+
+def _offered(service: RouterService, catalog: Catalog) -> Servicers:
+    return Servicers(
+        "router",
+        (DESCRIPTOR,),
+        (lambda server: add_RouterServiceServicer_to_server(service, server),),
+        catalog.standings.leftovers.stopping,
+    )
 
 
 def _outboxes(
@@ -147,8 +160,15 @@ def _catalog(settings: Settings, memory: grpc.aio.Channel) -> Catalog:
 
 
 def _chats(
-    settings: Settings, catalog: Catalog, memory: grpc.aio.Channel, turns: Outbox, ledger: Ledger
+    settings: Settings,
+    catalog: Catalog,
+    memory: grpc.aio.Channel,
+    turns: Outbox,
+    ledger: Ledger,
+    *,
+    estimator: TokenEstimator,
 ) -> Chats:
+    priority, model = Priority(settings.router.default_priority), settings.router.summary_model
     memories = Memories(
         memory,
         turns,
@@ -160,13 +180,23 @@ def _chats(
         memories,
         turns=turns,
         ledger=ledger,
-        default_priority=Priority(settings.router.default_priority),
+        estimator=estimator,
+        default_priority=priority,
+        summarising=Summarising(
+            *(model, catalog, ledger), estimator=estimator, default_priority=priority
+        )
+        if model
+        else None,
     )
 
 
 def _standings(settings: Settings) -> Standings:
     limits = QueueLimits(settings.router.max_waiting, settings.router.max_wait_seconds)
-    return Standings(Modes(settings.data_dir / "router" / "modes.json"), Devices(limits))
+    return Standings(
+        Modes(settings.data_dir / "router" / "modes.json"),
+        Devices(limits),
+        Leftovers(settings.gateway.drain_seconds),
+    )
 
 
 def _backends(settings: Settings, memory: grpc.aio.Channel) -> list[Backend]:

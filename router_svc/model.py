@@ -97,7 +97,6 @@ class BackendView:
     snapshot: Snapshot
     last_resort: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
-    context: int | None = None
     # What a million tokens cost, in US dollars; 0 in the house.
     price: float = 0.0
     # Its models by every name they can be asked for, aliases included.
@@ -138,13 +137,14 @@ class Candidate:
     """A backend and model that may answer, and why it stands where it stands.
 
     `reason` is the short form for a header, `reasons` the whole one, most important
-    first.
+    first. `window` is the model's there, in tokens, where that is known.
     """
 
     backend: str
     model: str
     reason: str
     reasons: tuple[str, ...] = ()
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,5 +186,5 @@ class UpstreamError(Exception):
     def public_message(self) -> str:
         """What logs and records may hold: a refusal often quotes the prompt it refuses."""
         if self.reason in ("UPSTREAM_REJECTED", "CONTEXT_LENGTH_EXCEEDED"):
-            return f"{self.reason}, HTTP {self.status}"
+            return f"{self.reason}, HTTP {self.status}" if self.status else self.reason
         return self.message

@@ -8,6 +8,7 @@ holds. In which order: `ORDER`, each entry deciding where the ones before it tie
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from router_svc.model import (
     Standing,
     State,
 )
+from router_svc.prompt import Prompt
 from svckit.errors import ServiceError
 
 # Ollama's clients add a tag to every name.
@@ -39,10 +41,8 @@ class Wish:
     json_schema: bool = False
     # The backend that answered the conversation's last turn, and its model.
     sticky: tuple[str, str] | None = None
-    # Tokens that the prompt takes on a backend and model, and that the answer may take.
-    estimate: Callable[[str, str], int] = field(default=lambda _backend, _model: 0)
-    # Whether history may be trimmed to fit; then only what cannot go counts.
-    trimmable: bool = True
+    # What it takes of a window; None where windows do not matter.
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +182,14 @@ def _follows_schemas(pair: _Pair, wish: Wish) -> str:
 
 
 def _fits(pair: _Pair, wish: Wish) -> str:
-    window = pair.view.context or pair.model.context_length
-    if not window:
+    prompt, window = wish.prompt, pair.model.context_length
+    if prompt is None:
         return ""
-    needed = wish.estimate(pair.view.name, pair.model.id)
-    return f"context of {window} tokens, about {needed} needed" if needed > window else ""
+    needed = prompt.overflow(pair.view.name, pair.model.id, window)
+    if not needed:
+        return ""
+    by_cap = " (X-Max-Context)" if prompt.cap and prompt.cap < (window or math.inf) else ""
+    return f"context of {prompt.limit(window)} tokens{by_cap}, about {needed} needed"
 
 
 # Each returns what stands against a pair, empty if nothing does.
@@ -211,11 +214,23 @@ def _is_sticky(pair: _Pair, wish: Wish) -> bool:
     return wish.sticky == (pair.view.name, pair.model.id)
 
 
+def _must_be_cut(pair: _Pair, wish: Wish) -> bool:
+    prompt, model = wish.prompt, pair.model
+    return prompt is not None and not prompt.fits(pair.view.name, model.id, model.context_length)
+
+
 # A name for explaining, and a key: the lower goes first.
+#
+# "whole prompt" stands before "conversation": a conversation moves once, when it outgrows
+# its window and a larger one is there, and then stays. Nothing warm is lost by that: a
+# prompt whose oldest turns went no longer begins as the one in the cache. Among windows
+# that are all too small it stays where its head is cached. What the owner wrote down
+# (aliases' order) goes before it.
 ORDER: tuple[tuple[str, Callable[[_Pair, Wish], float]], ...] = (
     ("state", lambda pair, _: _RANK[pair.view.snapshot.state]),
     ("resting", lambda pair, _: bool(pair.standing.resting)),
     ("alias order", lambda pair, _: pair.place if pair.named != AUTO else 0),
+    ("whole prompt", _must_be_cut),
     ("conversation", lambda pair, wish: not _is_sticky(pair, wish)),
     ("loaded", lambda pair, _: pair.model.loaded is False),
     ("priority", lambda pair, _: -pair.view.priority),
@@ -235,13 +250,15 @@ def _candidate(pair: _Pair, wish: Wish) -> Candidate:
         f"priority {view.priority}" if view.priority else "",
         f"wait about {wait:.1f} s" if (wait := pair.standing.expected_wait_seconds) else "",
         f"{view.price:g} USD a million tokens" if view.price else "",
+        "the prompt must be cut to fit" if _must_be_cut(pair, wish) else "",
     ]
     if view.last_resort and not pair.explicit:
         head = "auto: no LLM server was found"
     else:
         first = next(filter(None, notes))
         head = f"auto: {first}" if pair.named == AUTO else f"model {pair.named}"
-    return Candidate(view.name, pair.model.id, head, tuple(filter(None, notes)))
+    window = pair.model.context_length
+    return Candidate(view.name, pair.model.id, head, tuple(filter(None, notes)), window)
 
 
 # -- why nobody --------------------------------------------------------------------

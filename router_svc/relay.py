@@ -6,25 +6,34 @@ failure is the answer's end.
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import TypeVar
 
-from lair.metrics.v1.usage_pb2 import STATUS_CLIENT_CANCELLED, STATUS_INTERNAL_ERROR, STATUS_OK
 from lair.router.v1.chat_pb2 import ChatEvent, Waiting
 from router_svc.backends.base import Backend
+from router_svc.backends.limits import LateError
 from router_svc.catalog import Catalog
+from router_svc.draining import drained, drained_stream
 from router_svc.model import Call, Candidate, UpstreamError
-from router_svc.queue import Ask, Place, QueueFullError, QueueTimeoutError
-from router_svc.trace import Trace, status_of
+from router_svc.queue import Ask
+from router_svc.trace import Trace
+from router_svc.turns import Turn
 from svckit.errors import ServiceError
-from svckit.logging import get_logger
-
-log = get_logger(__name__)
 
 _Answer = TypeVar("_Answer")
+
+# Of several failures the one that is told is what who asked can do most about: to try
+# again helps without a change; a backend that read the request and refused it knows more
+# than one that broke; and where nobody was there at all counts least (`_how_telling`).
+_TELLING = {
+    "RATE_LIMITED": 5,
+    "CONTEXT_LENGTH_EXCEEDED": 4,
+    "UPSTREAM_REJECTED": 3,
+    "UPSTREAM_TIMEOUT": 2,
+    "UPSTREAM_FAILED": 1,
+}
 
 
 class Relay:
@@ -47,15 +56,13 @@ class Relay:
         failures: list[UpstreamError] = []
         for candidate in candidates:
             try:
-                with self._place(candidate, ask) as place:
-                    since = time.perf_counter()
-                    try:
-                        await place.admitted()
-                    finally:
-                        trace.queued(since)
-                    with _Attempt(self._catalog, candidate, trace):
-                        backend = self._catalog.backend(candidate.backend)
-                        answer = await request(backend, candidate.model)
+                with Turn(self._catalog, candidate, trace, ask) as turn:
+                    await turn.place.admitted()
+                    backend = turn.begin()
+                    answering = request(backend, candidate.model)
+                    if backend.config.on_disconnect == "drain":
+                        answering = drained(answering, turn)
+                    answer = await answering
             except UpstreamError as error:
                 failures.append(error)
                 if not error.try_next:
@@ -81,23 +88,22 @@ class Relay:
             held: list[ChatEvent] = []
             begun = False
             try:
-                with self._place(candidate, ask) as place:
-                    since = time.perf_counter()
-                    try:
-                        async for position in place.positions():
-                            yield [ChatEvent(waiting=Waiting(position=position))], candidate
-                    finally:
-                        trace.queued(since)
-                    with _Attempt(self._catalog, candidate, trace):
-                        backend = self._catalog.backend(candidate.backend)
-                        async with aclosing(request(backend, candidate.model)) as batches:
-                            async for events in batches:
-                                held += events
-                                if not held or _is_end_or_start(held[-1]):
-                                    continue
-                                begun = True
-                                yield held, candidate
-                                held = []
+                with Turn(self._catalog, candidate, trace, ask) as turn:
+                    async for position in turn.place.positions():
+                        yield [ChatEvent(waiting=Waiting(position=position))], candidate
+                    backend = turn.begin()
+                    answering = request(backend, candidate.model)
+                    if backend.config.on_disconnect == "drain":
+                        answering = drained_stream(answering, turn, held)
+                    async with aclosing(answering) as batches:
+                        async for events in batches:
+                            held += events
+                            if not held or _is_end_or_start(held[-1]):
+                                continue
+                            begun = True
+                            ready = held[:]
+                            held.clear()
+                            yield ready, candidate
             except UpstreamError as error:
                 failures.append(error)
                 if begun or not error.try_next:
@@ -107,63 +113,35 @@ class Relay:
             return
         raise _exhausted(trace.call, candidates, failures)
 
-    @contextmanager
-    def _place(self, candidate: Candidate, ask: Ask) -> Iterator[Place]:
-        """Wait in the queue of the candidate's device; no room is a failure like another."""
-        try:
-            with self._catalog.queue(candidate.backend).enter(ask) as place:
-                yield place
-        except (QueueFullError, QueueTimeoutError) as error:
-            raise UpstreamError(
-                "RATE_LIMITED", str(error), retry_after_seconds=error.retry_after_seconds
-            ) from error
-
 
 def _is_end_or_start(event: ChatEvent) -> bool:
     return event.HasField("started") or event.HasField("completed")
 
 
-class _Attempt:
-    """One try of one backend: counted in the catalogue, noted in the trace."""
-
-    def __init__(self, catalog: Catalog, candidate: Candidate, trace: Trace) -> None:
-        self._catalog = catalog
-        self._candidate = candidate
-        self._trace = trace
-
-    def __enter__(self) -> None:
-        backend = self._catalog.backend(self._candidate.backend)
-        self._catalog.begin(backend.name)
-        self._trace.generated_from_memory = backend.last_resort
-        self._trace.begin_attempt(backend.name, self._candidate.model, local=backend.local)
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        name = self._candidate.backend
-        if isinstance(error, UpstreamError):
-            text = error.public_message
-            log.warning("backend failed", backend=name, error=text)
-            self._catalog.end(name, error)
-            self._trace.end_attempt(status_of(error.reason), http_status=error.status, error=text)
-            return
-        self._catalog.end(name, answered=error is None)
-        if error is None:
-            self._trace.end_attempt(STATUS_OK, http_status=200)
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
-            self._trace.end_attempt(STATUS_CLIENT_CANCELLED)
-        else:
-            self._trace.end_attempt(STATUS_INTERNAL_ERROR, error=repr(error))
-
-
 def _exhausted(
     call: Call, candidates: Sequence[Candidate], failures: Sequence[UpstreamError]
 ) -> ServiceError:
-    """Say why nobody answered: the last failure, and who was asked."""
-    last = failures[-1]
-    tried = ", ".join(candidate.backend for candidate in candidates[: len(failures)])
-    asked = candidates[len(failures) - 1].backend
-    metadata = {"model": call.model or "auto", "backend": asked, "backends": tried}
-    if last.status:
-        metadata["upstream_status"] = str(last.status)
-    if last.retry_after_seconds is not None:
-        metadata["retry_after_seconds"] = f"{last.retry_after_seconds:g}"
-    return ServiceError(last.reason, f"{tried}: {last.message}", **metadata)
+    """Say why nobody answered: the most telling failure, and who was asked."""
+    place, error = max(enumerate(failures), key=_how_telling)
+    asked = [candidate.backend for candidate in candidates[: len(failures)]]
+    metadata = {
+        "model": call.model or "auto",
+        "backend": asked[place],
+        "backends": ", ".join(asked),
+    }
+    if error.status:
+        metadata["upstream_status"] = str(error.status)
+    if error.retry_after_seconds is not None:
+        metadata["retry_after_seconds"] = f"{error.retry_after_seconds:g}"
+    if isinstance(error, LateError):
+        metadata |= {"setting": error.setting, "timeout_seconds": f"{error.seconds:g}"}
+    others = ", ".join(dict.fromkeys(name for name in asked if name != asked[place]))
+    also = f" (also asked: {others})" if others else ""
+    return ServiceError(error.reason, f"{asked[place]}: {error.message}{also}", **metadata)
+
+
+def _how_telling(failure: tuple[int, UpstreamError]) -> tuple[bool, int, float, int]:
+    """Order failures as `_TELLING` says; of equals the soonest to try again, then the last."""
+    place, error = failure
+    later = math.inf if error.retry_after_seconds is None else error.retry_after_seconds
+    return not error.unreachable, _TELLING.get(error.reason, 0), -later, place

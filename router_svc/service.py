@@ -17,7 +17,9 @@ from router_svc.completions import Completions
 from router_svc.embeddings import Embeddings
 from router_svc.model import AUTO, ServedModel, Snapshot, State
 from router_svc.reload import Reloader
+from router_svc.unloading import Unloader, Unloading, UnloadState
 from svckit.errors import invalid_field
+from svckit.masking import masked
 from svckit.pages import decode_token, encode_token, page_size
 from svckit.times import to_timestamp
 
@@ -28,6 +30,13 @@ _STATES: dict[State, pb.BackendState.ValueType] = {
     State.UP: pb.BACKEND_STATE_UP,
     State.DOWN: pb.BACKEND_STATE_DOWN,
     State.LOADING: pb.BACKEND_STATE_LOADING,
+}
+
+_UNLOAD_STATES: dict[UnloadState, pb.UnloadState.ValueType] = {
+    UnloadState.DONE: pb.UNLOAD_STATE_DONE,
+    UnloadState.PENDING: pb.UNLOAD_STATE_PENDING,
+    UnloadState.UNSUPPORTED: pb.UNLOAD_STATE_UNSUPPORTED,
+    UnloadState.FAILED: pb.UNLOAD_STATE_FAILED,
 }
 
 
@@ -41,12 +50,16 @@ class RouterService(rpc.RouterServiceServicer):
         embeddings: Embeddings,
         catalog: Catalog,
         reloader: Reloader,
+        *,
+        gaming_unload: bool,
     ) -> None:
         self._chats = chats
         self._completions = completions
         self._embeddings = embeddings
         self._catalog = catalog
         self._reloader = reloader
+        self._unloader = Unloader(catalog)
+        self._gaming_unload = gaming_unload
 
     async def Chat(
         self,
@@ -132,24 +145,21 @@ class RouterService(rpc.RouterServiceServicer):
         context: grpc.aio.ServicerContext[pb.SetBackendModeRequest, pb.SetBackendModeResponse],  # noqa: ARG002
     ) -> pb.SetBackendModeResponse:
         """Take backends out of automatic choice, or put them back."""
-        entries = [entry for entry in self._catalog.backends() if not entry[0].last_resort]
-        names = {backend.name for backend, *_ in entries if backend.local}
-        if request.backend:
-            names = {backend.name for backend, *_ in entries} & {request.backend}
-            if not names:
-                known = ", ".join(backend.name for backend, *_ in entries) or "none"
-                raise invalid_field(
-                    "backend", f"there is no backend {request.backend!r}; there are: {known}"
-                )
-        modes = self._catalog.standings.modes
+        backends = self._named(request.backend)
+        names = [backend.name for backend in backends]
+        modes, unloadings = self._catalog.standings.modes, []
         if request.mode == pb.BACKEND_MODE_EXPLICIT_ONLY:
             hold = request.hold_duration
             timed = request.HasField("hold_duration")
             modes.hold(names, hold.seconds + hold.nanos / 1e9 if timed else None)
+            if request.unload if request.HasField("unload") else self._gaming_unload:
+                unloadings = await self._unloader.unload(b for b in backends if b.local)
         else:
             modes.release(names)
-        changed = [self._backend(*entry) for entry in entries if entry[0].name in names]
-        return pb.SetBackendModeResponse(backends=changed)
+        return pb.SetBackendModeResponse(
+            backends=[self._backend(*e) for e in self._catalog.backends() if e[0].name in names],
+            unloadings=[_unloading(unloading) for unloading in unloadings],
+        )
 
     async def ReloadBackends(
         self,
@@ -176,14 +186,26 @@ class RouterService(rpc.RouterServiceServicer):
             ],
         )
 
+    def _named(self, name: str) -> list[Backend]:
+        """Return the server called `name`, or every local one. Raises INVALID_FIELD."""
+        servers = [entry[0] for entry in self._catalog.backends() if not entry[0].last_resort]
+        if not name:
+            return [server for server in servers if server.local]
+        named = [server for server in servers if server.name == name]
+        if not named:
+            known = ", ".join(server.name for server in servers) or "none"
+            raise invalid_field("backend", f"there is no backend {name!r}; there are: {known}")
+        return named
+
     def _backend(self, backend: Backend, snapshot: Snapshot, in_flight: int) -> pb.Backend:
         standings = self._catalog.standings
         queue = standings.devices.of(backend)
-        held, hold = standings.explicit_only(backend), standings.modes.held(backend.name)
+        held, gaming = standings.explicit_only(backend), standings.gaming(backend)
+        hold = standings.modes.held(backend.name) if gaming else None
         return pb.Backend(
             name=backend.name,
             kind=backend.kind,
-            url=backend.url,
+            url=masked(backend.url),
             local=backend.local,
             state=_STATES[snapshot.state],
             last_error=snapshot.error,
@@ -192,12 +214,22 @@ class RouterService(rpc.RouterServiceServicer):
             in_flight_count=in_flight,
             queued_count=queue.waiting_count,
             mode=pb.BACKEND_MODE_EXPLICIT_ONLY if held else pb.BACKEND_MODE_AUTO,
+            gaming=gaming,
             tokens_per_second=standings.tokens_per_second(backend.name),
             device=queue.name,
             slot_count=queue.slots,
             resting=standings.resting(backend.name),
             mode_expire_time=to_timestamp(hold.until_us) if hold and hold.until_us else None,
         )
+
+
+def _unloading(unloading: Unloading) -> pb.Unloading:
+    return pb.Unloading(
+        backend=unloading.backend,
+        state=_UNLOAD_STATES[unloading.state],
+        models=unloading.models,
+        error=unloading.error,
+    )
 
 
 def _merged_models(catalog: Catalog) -> list[pb.Model]:

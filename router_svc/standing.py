@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 
 from router_svc.backends.base import Backend
 from router_svc.breaker import Breaker
 from router_svc.devices import Devices
+from router_svc.leftovers import Leftovers
 from router_svc.model import Standing, UpstreamError
 from router_svc.modes import Modes
 from router_svc.queue import Ask
@@ -16,11 +18,13 @@ _WEIGHT_OF_LATEST = 0.2
 
 
 class Standings:
-    """The breakers of all backends, their devices' queues, and gaming mode."""
+    """The breakers of all backends, their devices' queues, gaming mode, and leftovers."""
 
-    def __init__(self, modes: Modes, devices: Devices) -> None:
+    def __init__(self, modes: Modes, devices: Devices, leftovers: Leftovers) -> None:
         self.modes = modes
         self.devices = devices
+        self.leftovers = leftovers
+        self._ends: dict[str, asyncio.Event] = {}
         self._breakers: dict[str, Breaker] = {}
         self._speeds: dict[str, float] = {}
 
@@ -45,6 +49,7 @@ class Standings:
     def succeeded(self, name: str) -> None:
         """Note an answer."""
         self._breakers.pop(name, None)
+        self._tell(name)
 
     def failed(self, name: str, error: UpstreamError) -> None:
         """Note a failure, if it is the backend's own."""
@@ -55,11 +60,17 @@ class Standings:
             breaker.failed(time.monotonic())
         else:
             breaker.ended()
+        self._tell(name)
 
     def ended(self, name: str) -> None:
         """Note an outcome that says nothing about the backend."""
         if breaker := self._breakers.get(name):
             breaker.ended()
+        self._tell(name)
+
+    async def next_end(self, name: str) -> None:
+        """Wait until one more request that the backend works on is over."""
+        await self._ends.setdefault(name, asyncio.Event()).wait()
 
     def resting(self, name: str) -> str:
         """Say why a backend is asked last; empty if it is not."""
@@ -79,6 +90,14 @@ class Standings:
         """Say why only requests that name it reach it; empty if others do too."""
         if backend.config.explicit_only:
             return "explicit_only in the configuration"
-        if backend.last_resort or not self.modes.held(backend.name):
-            return ""
-        return "gaming mode"
+        return "gaming mode" if self.gaming(backend) else ""
+
+    def gaming(self, backend: Backend) -> bool:
+        """Tell whether only gaming mode keeps others than those that name it from it."""
+        if backend.config.explicit_only or backend.last_resort:
+            return False
+        return self.modes.held(backend.name) is not None
+
+    def _tell(self, name: str) -> None:
+        if self._ends and (end := self._ends.pop(name, None)):
+            end.set()

@@ -102,14 +102,12 @@ class Summaries:
 
     def __init__(
         self,
-        summarise: Summarise,
         *,
         deadline_seconds: float = 30.0,
         rest_seconds: float = 60.0,
         maximum: int = 256,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._summarise = summarise
         self._deadline = deadline_seconds
         self._rest = rest_seconds
         self._maximum = maximum
@@ -120,6 +118,7 @@ class Summaries:
     async def fit(
         self,
         owner: tuple[str, str],
+        summarise: Summarise,
         messages: Sequence[Message],
         *,
         budget_tokens: int,
@@ -129,6 +128,7 @@ class Summaries:
     ) -> Fitted:
         """Fit the conversation of `owner`, a user and a conversation's id.
 
+        `summarise` is asked where what is known does not do.
         Raises `ContextOverflowError`, never for want of a summary.
         """
         prompt = _Prompt(messages, budget_tokens, estimate, recall_index, reply_tokens)
@@ -142,7 +142,7 @@ class Summaries:
         places = _to_cover(prompt)
         if not places or self._clock() < self._rests_until:
             return plain
-        made = await self._make(prompt, places, known)
+        made = await self._make(summarise, prompt, places, known)
         if made and (fitted := _apply(made, places, prompt, before)):
             self._keep(owner, made)
             return fitted
@@ -165,7 +165,11 @@ class Summaries:
         return (kept, places) if digest == kept.digest else None
 
     async def _make(
-        self, prompt: _Prompt, places: list[int], known: tuple[_Summary, list[int]] | None
+        self,
+        summarise: Summarise,
+        prompt: _Prompt,
+        places: list[int],
+        known: tuple[_Summary, list[int]] | None,
     ) -> _Summary | None:
         """Summarise the messages at `places`; extend what is known, if it covers fewer."""
         text, new = "", places
@@ -174,7 +178,7 @@ class Summaries:
         try:
             async with asyncio.timeout(self._deadline):
                 for piece in _pieces([prompt.messages[place] for place in new]):
-                    text = (await self._summarise(_request(text, piece))).strip()
+                    text = (await summarise(_request(text, piece))).strip()
         except (ServiceError, UpstreamError, TimeoutError) as error:
             log.warning("no summary was written", error=str(error) or "too late")
             return None

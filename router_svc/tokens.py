@@ -3,7 +3,7 @@
 A prompt takes its UTF-8 bytes over a ratio, plus what templates put around messages and
 tools, plus a constant for each picture. The ratio begins at 3.8 and is learned for each
 backend and model from the tokens that answers report. What a server counts exactly is in
-`backends/counting.py`.
+`backends/counting.py`; what a window holds of a prompt in `prompt.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lair.common.v1.chat_pb2 import ContentPart, Message
-from lair.router.v1.chat_pb2 import ChatCall, Tool
+from lair.router.v1.chat_pb2 import ChatCall
+from lair.router.v1.input_pb2 import TextInput
 
 START_RATIO = 3.8
 MIN_RATIO = 1.5
@@ -50,13 +51,6 @@ class Size:
     media_count: int = 0
     template_tokens: int = 0
 
-    def __add__(self, other: Size) -> Size:
-        return Size(
-            self.text_bytes + other.text_bytes,
-            self.media_count + other.media_count,
-            self.template_tokens + other.template_tokens,
-        )
-
 
 class TokenEstimator:
     """Estimates prompts, and learns from what backends count.
@@ -78,18 +72,34 @@ class TokenEstimator:
         return text + size.template_tokens + MEDIA_TOKENS * size.media_count
 
     def of_messages(
-        self, call: ChatCall, backend: str, model: str
+        self, call: ChatCall, backend: str, model: str, *, scale: float = 1.0
     ) -> Callable[[Sequence[Message]], int]:
-        """Return a function that estimates `call` as if it had other messages."""
-        tools = _tools_size(call.tools)
-        return lambda messages: self.tokens(tools + _messages_size(messages), backend, model)
+        """Return a function that estimates `call` as if it had other messages.
 
-    def learn(self, call: ChatCall, backend: str, model: str, prompt_tokens: int) -> None:
-        """Note that the prompt of `call`, as it was sent, took `prompt_tokens`.
+        `scale` is by how much the estimate of `call` itself is known to be wrong. Messages
+        are measured once, however often they are estimated.
+        """
+        around = _around(call)
+        # With the message, so that its number stays its own.
+        known: dict[int, tuple[Message, Size]] = {}
+
+        def size_of(message: Message) -> Size:
+            found = known.get(id(message))
+            if found is None:
+                found = known[id(message)] = (message, _message_size(message))
+            return found[1]
+
+        def estimate(messages: Sequence[Message]) -> int:
+            size = _sum(around, map(size_of, messages))
+            return math.ceil(self.tokens(size, backend, model) * scale)
+
+        return estimate
+
+    def learn(self, size: Size, backend: str, model: str, prompt_tokens: int) -> None:
+        """Note that a prompt of `size`, as it was sent, took `prompt_tokens`.
 
         Prompts with pictures teach nothing, nor do counts that cannot be of all the text.
         """
-        size = measure(call)
         text_tokens = prompt_tokens - size.template_tokens
         if size.media_count or text_tokens <= 0:
             return
@@ -109,9 +119,26 @@ class TokenEstimator:
         return self._ratios.get((backend, model), START_RATIO)
 
 
-def measure(call: ChatCall) -> Size:
-    """Return what the prompt of `call` consists of."""
-    return _tools_size(call.tools) + _messages_size(call.messages)
+def measure(call: ChatCall, messages: Iterable[Message] | None = None) -> Size:
+    """Return what the prompt of `call` consists of, or would with other messages."""
+    said = call.messages if messages is None else messages
+    return _sum(_around(call), map(_message_size, said))
+
+
+def measure_texts(texts: Iterable[TextInput], suffix: str = "") -> Size:
+    """Return what the longest of several texts to complete consists of."""
+    longest = max(texts, key=lambda text: _length(text.text) + len(text.tokens.ids))
+    return Size(_length(longest.text) + _length(suffix), 0, len(longest.tokens.ids))
+
+
+def at_most(call: ChatCall) -> int:
+    """Return more tokens than the prompt of `call` takes of any model, at a glance.
+
+    Two for a byte are more than text and its template ever take.
+    """
+    media = sum(len(m.parts.parts) for m in call.messages if m.HasField("parts"))
+    fixed = _TOOLS_TOKENS + _TOOL_TOKENS * len(call.tools) + _REPLY_TOKENS
+    return 2 * call.ByteSize() + MEDIA_TOKENS * media + fixed
 
 
 def is_close(estimate: int, window: int) -> bool:
@@ -119,34 +146,42 @@ def is_close(estimate: int, window: int) -> bool:
     return abs(estimate - window) <= _CLOSE * window
 
 
-def _messages_size(messages: Iterable[Message]) -> Size:
-    text_bytes = media_count = 0
-    tokens = _REPLY_TOKENS
-    for message in messages:
-        tokens += _MESSAGE_TOKENS
-        # Absent fields read as empty, so asking which are there would only cost time.
-        text_bytes += _length(message.text) + _length(message.reasoning)
-        text_bytes += _length(message.refusal) + _length(message.name)
-        for call in message.tool_calls:
-            tokens += _CALL_TOKENS
-            text_bytes += _length(call.function.name) + _length(call.function.arguments)
-        if message.HasField("parts"):
-            for part in message.parts.parts:
-                if _is_text(part):
-                    text_bytes += _length(part.text) or len(part.extra_json)
-                else:
-                    media_count += 1
+def _sum(first: Size, sizes: Iterable[Size]) -> Size:
+    text_bytes, media_count = first.text_bytes, first.media_count
+    tokens = first.template_tokens
+    for size in sizes:
+        text_bytes += size.text_bytes
+        media_count += size.media_count
+        tokens += size.template_tokens
     return Size(text_bytes, media_count, tokens)
 
 
-def _tools_size(tools: Sequence[Tool]) -> Size:
+def _message_size(message: Message) -> Size:
+    # Absent fields read as empty, so asking which are there would only cost time.
+    text_bytes = _length(message.text) + _length(message.reasoning)
+    text_bytes += _length(message.refusal) + _length(message.name)
+    media_count, tokens = 0, _MESSAGE_TOKENS
+    for call in message.tool_calls:
+        tokens += _CALL_TOKENS
+        text_bytes += _length(call.function.name) + _length(call.function.arguments)
+    if message.HasField("parts"):
+        for part in message.parts.parts:
+            if _is_text(part):
+                text_bytes += _length(part.text) or len(part.extra_json)
+            else:
+                media_count += 1
+    return Size(text_bytes, media_count, tokens)
+
+
+def _around(call: ChatCall) -> Size:
+    """Return what stands in a prompt beside the messages."""
     text_bytes = 0
-    for tool in tools:
+    for tool in call.tools:
         spec = tool.function
         text_bytes += _length(spec.name) + _length(spec.description)
         text_bytes += len(spec.parameters_json) + len(tool.extra_json)
-    tokens = _TOOLS_TOKENS + _TOOL_TOKENS * len(tools) if tools else 0
-    return Size(text_bytes, 0, tokens)
+    tools = _TOOLS_TOKENS + _TOOL_TOKENS * len(call.tools) if call.tools else 0
+    return Size(text_bytes, 0, _REPLY_TOKENS + tools)
 
 
 def _is_text(part: ContentPart) -> bool:

@@ -6,6 +6,7 @@ where the conversation is kept.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -25,6 +26,7 @@ from lair.metrics.v1.usage_pb2 import (
     USAGE_SOURCE_MISSING,
     USAGE_SOURCE_UPSTREAM,
     Attempt,
+    Origin,
     RequestRecord,
     Status,
 )
@@ -72,6 +74,12 @@ class Trace:
         self.model = ""
         self.local = False
         self.generated_from_memory = False
+        # On whose behalf.
+        self.origin: Origin.ValueType = ORIGIN_CLIENT
+        # What the backend's device draws.
+        self.device_watts: float | None = None
+        # Reads the answer to its end where the client went away and its backend goes on.
+        self.rest: asyncio.Task[None] | None = None
         self._began_us = now_us()
         self._clock = time.perf_counter()
         self._first_token_us: int | None = None
@@ -190,7 +198,7 @@ class Trace:
             caller=call.caller,
             conversation_id=self.conversation_id,
             endpoint=call.endpoint or "grpc",
-            origin=ORIGIN_CLIENT,
+            origin=self.origin,
             requested_model=call.model or "auto",
             model=self.model,
             backend=self.backend,
@@ -209,6 +217,7 @@ class Trace:
             attempts=self.attempts,
             new_message_count=_new_messages(call, answered=bool(self._finish_reason)),
             finish_reason=self._finish_reason,
+            device_watts=self.device_watts,
         )
 
     def turn(self, call: ChatCall) -> Turn:

@@ -10,11 +10,12 @@ from lair.router.v1.input_pb2 import TextInput
 from router_svc.line import Priority
 from router_svc.model import AUTO, Call
 from router_svc.policy import Wish
+from router_svc.prompt import Prompt
 from router_svc.queue import Ask
 from svckit.errors import invalid_field
 
 
-def wish_of(call: ChatCall, sticky: tuple[str, str] | None) -> Wish:
+def wish_of(call: ChatCall, sticky: tuple[str, str] | None, prompt: Prompt) -> Wish:
     """Return the wish; `sticky` answered the conversation's last turn."""
     hints = call.route
     return Wish(
@@ -25,10 +26,11 @@ def wish_of(call: ChatCall, sticky: tuple[str, str] | None) -> Wish:
         vision=any(_shows_a_picture(message) for message in call.messages),
         json_schema=b'"json_schema"' in call.response_format_json,
         sticky=sticky,
+        prompt=prompt,
     )
 
 
-def plain_wish(call: Call, kind: str = "chat") -> Wish:
+def plain_wish(call: Call, kind: str = "chat", prompt: Prompt | None = None) -> Wish:
     """Return the wish of a call that needs nothing but a model of a kind of `serves`."""
     hints = call.route
     return Wish(
@@ -36,6 +38,7 @@ def plain_wish(call: Call, kind: str = "chat") -> Wish:
         backend=hints.backend,
         local_only=hints.local_only,
         kind=kind,
+        prompt=prompt,
     )
 
 

@@ -76,10 +76,16 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
             lines.append(f"{origin}: unknown key {where!r}; {hint}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            secret = "api_key" in loc or isinstance(problem["input"], dict | list)
-            got = "" if secret else f" (got {problem['input']!r})"
+            got = "" if _is_secret(loc, problem["input"]) else f" (got {problem['input']!r})"
             lines.append(f"{origin}: {where}: {message}{got}")
     return ConfigError("\n".join(lines))
+
+
+def _is_secret(loc: tuple[str | int, ...], value: object) -> bool:
+    """Tell whether a value, or what it may hold, is not to be shown."""
+    if isinstance(value, str) and "url" in loc:
+        return "@" in value
+    return "api_key" in loc or isinstance(value, dict | list)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,12 +27,14 @@ class Servicers:
     """The gRPC services of one process part, ready to be served or called directly.
 
     `register` holds one `add_…Servicer_to_server` with its servicer bound, for
-    each descriptor.
+    each descriptor. `stopping` is to be called when the process is asked to stop, before
+    anything drains.
     """
 
     name: str
     descriptors: tuple[ServiceDescriptor, ...]
     register: tuple[Callable[[Any], None], ...] = field(repr=False)
+    stopping: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
 class _Translating(grpc.aio.ServerInterceptor):

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from svckit.hangup import let_go, terminals
+
 SUPERVISED_VARIABLE = "LAIR_SUPERVISED"
 
 
@@ -17,12 +19,16 @@ async def stop_requested() -> None:
     """Return once this process should end: SIGTERM, SIGINT, or its supervisor is gone.
 
     A supervised process holds a pipe to its supervisor as standard input; the
-    pipe's end means that the supervisor died without a word.
+    pipe's end means that the supervisor died without a word. SIGHUP ends a process
+    too, unless it is there to reload (`svckit.hangup`) or to be ignored (`nohup`).
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    terminal = terminals()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
     supervised = os.environ.get(SUPERVISED_VARIABLE) == "1"
     descriptor = sys.stdin.fileno() if supervised else -1
 
@@ -37,6 +43,7 @@ async def stop_requested() -> None:
     _spare_the_collector()
     try:
         await stop.wait()
+        let_go(terminal)
     finally:
         if supervised:
             loop.remove_reader(descriptor)

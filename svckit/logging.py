@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 import structlog
+from structlog.typing import Processor
 
 REQUEST_ID_KEY = "x-request-id"
 _REDACTED = ("api_key", "authorization", "key")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
-def _add_request_id(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    if request_id := _request_id.get():
-        event.setdefault("request_id", request_id)
-    return event
+def _adding_origin(service: str) -> Processor:
+    def add(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event.setdefault("service", service)
+        if request_id := _request_id.get():
+            event.setdefault("request_id", request_id)
+        return event
+
+    return add
 
 
 def _redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -50,8 +56,7 @@ def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -
         else structlog.processors.JSONRenderer(serializer=_to_json)
     )
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        _add_request_id,
+        _adding_origin(service),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
@@ -72,7 +77,6 @@ def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
     # Malformed HTTP is a client's mistake: answered, and no fault to fill the log with.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 def bind_request_id(request_id: str) -> None:

@@ -24,4 +24,5 @@ async def serve_until_stopped(
     ):
         log.info("serving", address=address, port=port)
         await stop_requested()
+        servicers.stopping()
         log.info("stopping")

@@ -8,11 +8,11 @@ generated from this module.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -45,6 +45,13 @@ class Gateway(Section):
         10.0,
         description="Send an SSE comment when a stream was silent for so long; before the "
         "first token this also sends the headers.",
+    )
+    keepalive_whole: bool = Field(
+        default=False,
+        description="Send whitespace in front of an answer in one piece as well, so that proxies "
+        "do not give up on a slow backend. Its status 200 is sent with the first of it, after "
+        "`keepalive_seconds`: a later failure is told by a JSON error body under that status, and "
+        "the headers that say who answered are left out.",
     )
     drain_seconds: float = Field(
         30.0, ge=0, description="How long running requests may go on after SIGTERM."
@@ -84,6 +91,17 @@ class Router(Section):
     )
     default_priority: Literal["interactive", "agent", "batch"] = Field(
         "interactive", description="Class of a request that names none (`X-Priority`)."
+    )
+    gaming_unload: bool = Field(
+        default=False,
+        description="Gaming mode takes models out of memory, where a server has a way to: "
+        "Ollama, llama-swap, LM Studio.",
+    )
+    summary_model: str = Field(
+        "",
+        description="Model, alias or `backend/model` that summarises the turns of a conversation "
+        "which no longer fit; it stands in their place, and nowhere but in the router's memory. "
+        "Empty: they are left out.",
     )
     memory_timeout_ms: int = Field(
         250,
@@ -248,6 +266,20 @@ class Backend(Section):
     idle_seconds: Seconds = Field(
         120.0, description="Limit on the silence between two pieces of an answer."
     )
+    total_seconds: Seconds | None = Field(
+        None, description="Limit on one whole answer, streamed or not. Default: none."
+    )
+    on_disconnect: Literal["cancel", "drain"] = Field(
+        "cancel",
+        description="What becomes of an answer whose client went away: `cancel` ends it at once, "
+        "`drain` reads and keeps it to its end, for servers that generate or bill it anyway.",
+    )
+    watts: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="What its device draws while it works, in watts: for its costs.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -257,8 +289,16 @@ class Backend(Section):
             urlsplit(value).port  # noqa: B018  # raises where it is none
             host.encode("idna")
         except (ValueError, UnicodeError) as error:
+            if "@" in value:  # the error quotes what may be a password
+                raise ValueError("is no address; write special characters as %..") from None
             raise ValueError(f"is no address: {error}") from error
         return value
+
+    @model_validator(mode="after")
+    def _one_way_to_say_who_asks(self) -> Self:
+        if self.api_key and "@" in urlsplit(self.url).netloc:
+            raise ValueError("api_key is set, and url has a user name; servers take only one")
+        return self
 
 
 class Settings(Section):

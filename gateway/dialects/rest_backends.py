@@ -12,6 +12,8 @@ from lair.router.v1.router_service_pb2 import (
     BackendState,
     Model,
     RouteCandidate,
+    Unloading,
+    UnloadState,
 )
 
 
@@ -27,6 +29,7 @@ def backend_json(backend: Backend) -> dict[str, Any]:
         "models": list(backend.models),
         "mode": "explicit_only" if _is_left_alone(backend) else "auto",
         "mode_until": rfc3339(backend.mode_expire_time),
+        "gaming": backend.gaming,
         "resting": backend.resting or None,
         "device": backend.device or None,
         "slots": backend.slot_count or None,
@@ -39,16 +42,30 @@ def backend_json(backend: Backend) -> dict[str, Any]:
 
 
 def gaming_json(backends: Iterable[Backend]) -> dict[str, Any]:
-    """Write which of `backends` automatic choice leaves alone, and until when."""
+    """Write which servers gaming mode keeps from automatic choice, and until when.
+
+    Those that are never chosen anyway, and what is built in, are left out.
+    """
     switches = [
         {
             "name": backend.name,
-            "enabled": _is_left_alone(backend),
+            "enabled": backend.gaming,
             "until": rfc3339(backend.mode_expire_time),
         }
         for backend in backends
+        if backend.url and (backend.gaming or not _is_left_alone(backend))
     ]
     return {"enabled": any(switch["enabled"] for switch in switches), "backends": switches}
+
+
+def unloading_json(unloading: Unloading) -> dict[str, Any]:
+    """Write what becomes of the models that a backend has in memory."""
+    return {
+        "backend": unloading.backend,
+        "state": UnloadState.Name(unloading.state).removeprefix("UNLOAD_STATE_").lower(),
+        "models": list(unloading.models),
+        "error": unloading.error or None,
+    }
 
 
 def explanation_json(candidates: Iterable[RouteCandidate]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from gateway.clients import ask
-from gateway.context import CLIENTS, SETTINGS, request_id_of
-from gateway.dialects.rest_backends import backend_json, gaming_json
+from gateway.context import CLIENTS, request_id_of
+from gateway.dialects.rest_backends import backend_json, gaming_json, unloading_json
 from gateway.gaming import read_switch
 from gateway.handlers.replies import json_reply
 from lair.router.v1.router_service_pb2 import Backend, ListBackendsRequest
@@ -22,18 +22,21 @@ async def providers(request: web.Request) -> web.Response:
 
 async def gaming_mode(request: web.Request) -> web.Response:
     """Tell which backends automatic choice leaves alone."""
-    return json_reply(gaming_json(await _switchable(request)))
+    return json_reply(gaming_json(await all_backends(request)))
 
 
 async def set_gaming_mode(request: web.Request) -> web.Response:
     """Leave backends alone or choose them again; tell how all of them stand then."""
-    await ask(
+    answer = await ask(
         "router",
         request.app[CLIENTS].router.SetBackendMode,
         read_switch(request.query, await request.read()),
         request_id=request_id_of(request),
     )
-    return await gaming_mode(request)
+    body = gaming_json(await all_backends(request))
+    if answer.unloadings:
+        body["unloadings"] = [unloading_json(unloading) for unloading in answer.unloadings]
+    return json_reply(body)
 
 
 async def all_backends(request: web.Request) -> Sequence[Backend]:
@@ -45,10 +48,3 @@ async def all_backends(request: web.Request) -> Sequence[Backend]:
         request_id=request_id_of(request),
     )
     return answer.backends
-
-
-async def _switchable(request: web.Request) -> list[Backend]:
-    """Return the servers that automatic choice takes but for gaming mode."""
-    never_chosen = {b.name for b in request.app[SETTINGS].backends if b.explicit_only}
-    backends = await all_backends(request)
-    return [b for b in backends if b.url and b.name not in never_chosen]

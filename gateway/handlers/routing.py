@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.bodies import parsed
 from gateway.clients import ask
 from gateway.context import CLIENTS, request_id_of
 from gateway.dialects.chat_request import parse_chat_request
@@ -18,7 +19,7 @@ from lair.router.v1.router_service_pb2 import ExplainRouteRequest
 
 async def explain(request: web.Request) -> web.Response:
     """Tell where a chat would go and why, without running it."""
-    call = parse_chat_request(await request.read()).call
+    call = (await parsed(request, parse_chat_request)).call
     chat.address(request, call, chat.ENDPOINT)
     decision = await ask(
         "router",

@@ -41,6 +41,7 @@ LABELS = {
 _PLAIN = (
     *("ts_us", "origin", "status", "streamed", "local", "tool_calls", "new_messages"),
     *("usage_source", "duration_us", "first_token_us", "upstream_us", "queue_us", "billed_nano"),
+    "device_watts",
 )
 
 # Columns of the tokens, and their fields.
@@ -109,6 +110,7 @@ def read_request(row: sqlite3.Row, attempts: Sequence[Attempt], names: Names) ->
         upstream_us=row["upstream_us"],
         queue_us=row["queue_us"],
         billed_nano=row["billed_nano"],
+        device_watts=row["device_watts"],
         attempts=tuple(attempts),
         **{name: names[row[name]] for name in LABELS},
     )

@@ -1,4 +1,4 @@
-"""Requests in one SQLite file (schema: `sql/0001_initial.sql`).
+"""Requests in one SQLite file (schema: `sql/`).
 
 SQL groups and counts, so a report's cost in Python follows what it shows, not how
 many requests there are.
@@ -44,13 +44,13 @@ insert into request (
   model_requested, model_used, backend, error_reason, finish_reason, origin, status,
   http_code, streamed, local, tool_calls, new_messages, tok_in, tok_out, tok_total,
   tok_cached, tok_cache_write, tok_reasoning, usage_source, duration_us, first_token_us,
-  upstream_us, queue_us, billed_nano
+  upstream_us, queue_us, billed_nano, device_watts
 ) values (
   :request_id, :ts_us, :user, :project, :session, :conversation, :key, :client, :endpoint,
   :model_requested, :model_used, :backend, :error_reason, :finish_reason, :origin, :status,
   :http_code, :streamed, :local, :tool_calls, :new_messages, :tok_in, :tok_out, :tok_total,
   :tok_cached, :tok_cache_write, :tok_reasoning, :usage_source, :duration_us, :first_token_us,
-  :upstream_us, :queue_us, :billed_nano
+  :upstream_us, :queue_us, :billed_nano, :device_watts
 ) on conflict (request_id) do nothing
 """
 

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
 from lair.router.v1.completion_pb2 import CompletionCall
 from lair.router.v1.embedding_pb2 import EmbeddingCall, EmbeddingList
+from router_svc.backends.flavours import Flavour
 from router_svc.model import Snapshot
 from svckit import settings
 
@@ -82,3 +83,20 @@ class Completer(Protocol):
     def complete_stream(self, call: CompletionCall, model: str) -> AsyncGenerator[list[ChatEvent]]:
         """Complete as it is generated, in the events of a chat."""
         ...
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """What a backend has beside `Backend` where its server counts prompts; others estimate."""
+
+    async def count(self, call: ChatCall, model: str) -> int | None:
+        """Return the tokens of the prompt; None where the server counts none. Never raises."""
+        ...
+
+
+@runtime_checkable
+class Flavoured(Protocol):
+    """What a backend has beside `Backend` where it knows which server it speaks with."""
+
+    # By the last look; any other server is `Flavour.OPENAI`.
+    flavour: Flavour

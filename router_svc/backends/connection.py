@@ -5,23 +5,33 @@ All that goes wrong comes out as `UpstreamError`. What is said and how is for ot
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from lair.router.v1.chat_pb2 import ChatEvent
+from router_svc.backends.limits import (
+    MOST_ANSWER_BYTES,
+    MOST_DOCUMENT_BYTES,
+    MOST_ERROR_BYTES,
+    LateError,
+    Patience,
+    TooLongError,
+    read_capped,
+)
 from router_svc.backends.reader import Decoder, Reader
 from router_svc.backends.reply_json import upstream_error
 from router_svc.model import UpstreamError
 from svckit import settings
 from svckit.config import ConfigError
+from svckit.masking import masked
 
 # After every answer has told its end, this long for the usage and `[DONE]`;
 # as long for the words of a refusal.
@@ -59,7 +69,7 @@ class Connection:
                 timeout=aiohttp.ClientTimeout(total=seconds),
                 allow_redirects=False,
             ) as reply:
-                payload = await reply.read()
+                payload = await read_capped(reply, MOST_DOCUMENT_BYTES)
                 return Document(reply.status, payload, reply.headers.get("server", ""))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise UpstreamError(
@@ -68,13 +78,11 @@ class Connection:
 
     async def read(self, url: str, body: bytes) -> bytes:
         """Post a chat; return its whole answer. Raises `UpstreamError`."""
-        limit = self._config.first_token_seconds
-        async with self._post(url, body) as reply:
-            try:
-                async with asyncio.timeout(limit):
-                    return await reply.read()
-            except TimeoutError as error:
-                raise _late(limit) from error
+        patience = Patience(self._config)
+        with _Exchange(url, patience) as exchange:
+            reply = await self._ask(exchange, body)
+            with patience:
+                return await read_capped(reply, MOST_ANSWER_BYTES)
 
     async def stream(
         self, url: str, body: bytes, decoder: Decoder, reader: Reader
@@ -83,21 +91,28 @@ class Connection:
 
         Signs of life before the first piece of an answer begin its time limit anew.
         """
-        limit, waiting = self._config.first_token_seconds, True
-        async with self._post(url, body) as reply:
+        patience, waiting = Patience(self._config), True
+        with _Exchange(url, patience) as exchange:
+            content = (await self._ask(exchange, body)).content
             while not reader.done:
-                try:
-                    piece = reply.content.read_nowait()
-                    if not piece:
-                        async with asyncio.timeout(_TAIL_SECONDS if reader.complete else limit):
-                            piece = await reply.content.readany()
-                except TimeoutError as error:
+                piece = content.read_nowait()
+                if piece:
+                    if not reader.complete:
+                        patience.check()
+                else:
                     if reader.complete:
-                        break
-                    raise _late(limit) from error
+                        patience.allow("idle_seconds", _TAIL_SECONDS)
+                    try:
+                        with patience:
+                            piece = await content.readany()
+                    except LateError:
+                        if reader.complete:
+                            break
+                        raise
                 events = reader.feed(decoder.feed(piece) if piece else decoder.end())
                 if waiting and any(event.HasField("delta") for event in events):
-                    limit, waiting = self._config.idle_seconds, False
+                    patience.allow("idle_seconds", self._config.idle_seconds)
+                    waiting = False
                 if events:
                     yield events
                 if not piece:
@@ -123,35 +138,13 @@ class Connection:
             )
         return self._session
 
-    @contextlib.asynccontextmanager
-    async def _post(self, url: str, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a chat; yield a reply with status 200. Leaving early cuts the connection."""
-        limit = self._config.first_token_seconds
-        try:
-            async with asyncio.timeout(limit):
-                reply = await self._send(url, body)
-        except aiohttp.ClientError as error:
-            gone = isinstance(error, aiohttp.ClientConnectorError)
-            raise UpstreamError(
-                "UPSTREAM_FAILED", _unreachable(url, error), unreachable=gone
-            ) from error
-        except TimeoutError as error:
-            raise _late(limit) from error
-        try:
-            if reply.status != 200:  # noqa: PLR2004
-                raise await _refusal(reply)
-            yield reply
-        except aiohttp.ClientError as error:
-            raise UpstreamError(
-                "UPSTREAM_FAILED", f"the connection broke off: {error}", status=reply.status
-            ) from error
-        finally:
-            # Read to the end: the connection is free for the next request. Else: cut it,
-            # which is how every server learns that nobody listens any more.
-            if reply.content.at_eof():
-                reply.release()
-            else:
-                reply.close()
+    async def _ask(self, exchange: _Exchange, body: bytes) -> aiohttp.ClientResponse:
+        """Send a chat; return the reply, which has status 200. Raises `UpstreamError`."""
+        with exchange.patience:
+            reply = exchange.reply = await self._send(exchange.url, body)
+        if reply.status != 200:  # noqa: PLR2004
+            raise await _refusal(reply, exchange.patience)
+        return reply
 
     async def _send(self, url: str, body: bytes) -> aiohttp.ClientResponse:
         """Post `body`, once more where a kept connection turned out to be closed.
@@ -172,6 +165,42 @@ class Connection:
             if isinstance(error, aiohttp.ClientConnectorError):
                 raise
             return await post()
+
+
+class _Exchange:
+    """One request and its reply: failures come out as `UpstreamError`, nothing stays open."""
+
+    __slots__ = ("patience", "reply", "url")
+
+    def __init__(self, url: str, patience: Patience) -> None:
+        self.url = url
+        self.patience = patience
+        self.reply: aiohttp.ClientResponse | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.patience.close()
+        reply = self.reply
+        if reply is not None:
+            # Read to the end: the connection is free for the next request. Else: cut it,
+            # which is how every server learns that nobody listens any more.
+            if reply.content.at_eof():
+                reply.release()
+            else:
+                reply.close()
+        if isinstance(error, aiohttp.ClientError):
+            raise self._failure(error) from error
+
+    def _failure(self, error: aiohttp.ClientError) -> UpstreamError:
+        if self.reply is not None:
+            words = f"the connection broke off: {masked(str(error))}"
+            return UpstreamError("UPSTREAM_FAILED", words, status=self.reply.status)
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return self.patience.unconnected()
+        gone = isinstance(error, aiohttp.ClientConnectorError)
+        return UpstreamError("UPSTREAM_FAILED", _unreachable(self.url, error), unreachable=gone)
 
 
 def base_url(config: settings.Backend) -> str:
@@ -204,12 +233,12 @@ def resolve_key(config: settings.Backend) -> str:
     return os.environ[name].strip()
 
 
-async def _refusal(reply: aiohttp.ClientResponse) -> UpstreamError:
-    """Read why a chat was refused; the status alone must do where the rest is late."""
+async def _refusal(reply: aiohttp.ClientResponse, patience: Patience) -> UpstreamError:
+    """Read why a chat was refused; the status alone must do where that is late or too long."""
     payload = b""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_TAIL_SECONDS):
-            payload = await reply.read()
+    patience.allow("idle_seconds", _TAIL_SECONDS)
+    with contextlib.suppress(LateError, TooLongError), patience:
+        payload = await read_capped(reply, MOST_ERROR_BYTES)
     return upstream_error(reply.status, payload, _retry_after(reply))
 
 
@@ -221,9 +250,5 @@ def _retry_after(reply: aiohttp.ClientResponse) -> str | None:
     return reply.headers.get("retry-after")
 
 
-def _late(seconds: float) -> UpstreamError:
-    return UpstreamError("UPSTREAM_TIMEOUT", f"no answer within {seconds:g} seconds")
-
-
 def _unreachable(url: str, error: Exception) -> str:
-    return f"cannot be reached at {url}: {str(error) or type(error).__name__}"
+    return f"cannot be reached at {masked(url)}: {masked(str(error)) or type(error).__name__}"

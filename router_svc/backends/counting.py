@@ -7,15 +7,15 @@ window (`tokens.is_close`).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from lair.router.v1.chat_pb2 import ChatCall
-from router_svc.backends.reply_json import parse_object, whole
+from router_svc.backends.connection import Connection
+from router_svc.backends.flavours import Flavour
+from router_svc.backends.reply_json import parse_object, upstream_error, whole
 from router_svc.backends.request_json import encode_request
 from router_svc.model import UpstreamError
 from svckit.logging import get_logger
@@ -32,34 +32,34 @@ _Post = Callable[[str, bytes], Awaitable[dict[str, Any]]]
 
 
 async def count(
-    http: aiohttp.ClientSession,
+    connection: Connection,
     url: str,
-    flavour: str,
+    flavour: Flavour,
     call: ChatCall,
     model: str,
     *,
-    headers: Mapping[str, str],
     seconds: float = 2.0,
 ) -> int | None:
     """Return the tokens of the prompt of `call` at the server with the base URL `url`.
 
-    `flavour` is `llamacpp` or `vllm`. None where the server does not count, refuses, or
-    takes longer than `seconds`, and for chats with pictures, which no server counts whole.
+    None where the server does not count, refuses, or takes longer than `seconds` for a
+    step, and for chats with pictures, which no server counts whole.
     """
     way = _WAYS.get(flavour)
     if way is None or not _is_text(call):
         return None
 
     async def post(address: str, body: bytes) -> dict[str, Any]:
-        async with http.post(address, data=body, headers=headers) as reply:
-            reply.raise_for_status()
-            return parse_object(await reply.read())
+        reply = await connection.fetch(address, seconds=seconds, body=body)
+        if reply.status >= 400:  # noqa: PLR2004
+            raise upstream_error(reply.status, reply.payload)
+        return parse_object(reply.payload)
 
     try:
-        async with asyncio.timeout(seconds):
-            return await way(post, url.rstrip("/"), encode_request(call, model, stream=False))
-    except (aiohttp.ClientError, UpstreamError, TimeoutError) as error:
-        log.debug("tokens were not counted", url=url, error=str(error) or "too late")
+        body = encode_request(call, model, stream=False, flavour=flavour)
+        return await way(post, url.rstrip("/"), body)
+    except UpstreamError as error:
+        log.debug("tokens were not counted", url=url, error=error.public_message)
         return None
 
 
@@ -67,7 +67,7 @@ async def _llamacpp(post: _Post, url: str, body: bytes) -> int | None:
     try:
         reply = await post(f"{url}/chat/completions/input_tokens", body)
         return whole(reply.get("input_tokens"))
-    except aiohttp.ClientResponseError as error:
+    except UpstreamError as error:
         if error.status not in (404, 405, 501):
             raise
     root, model = url.removesuffix("/v1"), _decode(body)["model"]
@@ -87,9 +87,9 @@ async def _vllm(post: _Post, url: str, body: bytes) -> int | None:
     return whole(reply.get("count"))
 
 
-_WAYS: dict[str, Callable[[_Post, str, bytes], Awaitable[int | None]]] = {
-    "llamacpp": _llamacpp,
-    "vllm": _vllm,
+_WAYS: dict[Flavour, Callable[[_Post, str, bytes], Awaitable[int | None]]] = {
+    Flavour.LLAMACPP: _llamacpp,
+    Flavour.VLLM: _vllm,
 }
 
 

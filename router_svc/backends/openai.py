@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
 from lair.router.v1.completion_pb2 import CompletionCall
 from lair.router.v1.embedding_pb2 import EmbeddingCall, EmbeddingList
+from router_svc.backends import counting
 from router_svc.backends.collect import collect
 from router_svc.backends.connection import Connection, Document, base_url, is_local
 from router_svc.backends.flavours import QUESTIONS, Flavour, answered, recognise
@@ -54,7 +56,9 @@ class OpenAIBackend:
         self.flavour = Flavour.OPENAI
         self._recognised = False
         self._chats = f"{self.url}/chat/completions"
-        self._models = tuple(ServedModel(id=name) for name in config.models)
+        self._models = tuple(
+            ServedModel(id=name, context_length=config.context) for name in config.models
+        )
         self._connection = Connection(config)
         self._texts = Texts(self._connection, self.url)
 
@@ -116,6 +120,10 @@ class OpenAIBackend:
         """Complete a text as it is generated."""
         return self._texts.complete_stream(call, model, self.flavour)
 
+    async def count(self, call: ChatCall, model: str) -> int | None:
+        """Count a prompt, at the servers that do."""
+        return await counting.count(self._connection, self.url, self.flavour, call, model)
+
     async def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         await self._connection.close()
@@ -146,6 +154,8 @@ class OpenAIBackend:
 
     def _of_configured(self, told: tuple[ServedModel, ...]) -> tuple[ServedModel, ...]:
         """Return the configured models with what the server tells of them; all if none is."""
+        if context := self.config.context:
+            told = tuple(replace(model, context_length=context) for model in told)
         if not self._models:
             return told
         known = {model.id: model for model in told}

@@ -28,7 +28,8 @@ from lair.router.v1.chat_pb2 import (
 )
 from router_svc.model import ServedModel, Snapshot, State, UpstreamError
 from svckit import settings
-from svckit.errors import from_rpc_error
+from svckit.deadline import within
+from svckit.errors import ServiceError
 from svckit.times import now_us
 
 MODEL = "lair/recall"
@@ -88,11 +89,11 @@ class RecallBackend:
         request = SearchRequest(
             user_id=call.caller.user_id, query=question, limit=self._passages * 3
         )
+        search = self._recall.Search(request, timeout=_SEARCH_SECONDS)
         try:
-            reply = await self._recall.Search(request, timeout=_SEARCH_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            failure = from_rpc_error(error, "memory")
-            raise UpstreamError(failure.reason, failure.message) from error
+            reply = await within(_SEARCH_SECONDS, search, service="memory")
+        except ServiceError as error:
+            raise UpstreamError(error.reason, error.message) from error
         found = [p for p in reply.passages if not _is_question(p.text, question)]
         quotes = [_quote(passage) for passage in found[: self._passages]]
         return [*(quotes or [NOTHING]), NOTICE]

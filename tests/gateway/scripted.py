@@ -104,6 +104,8 @@ class ScriptedRouter(RouterServiceServicer):
     candidates: Sequence[router_pb2.RouteCandidate] | Exception = ()
     explained: list[ChatCall] = field(default_factory=list)
     switches: list[router_pb2.SetBackendModeRequest] = field(default_factory=list)
+    # What a switch that unloads says of that.
+    unloadings: list[router_pb2.Unloading] = field(default_factory=list)
     calls: list[Any] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -175,10 +177,13 @@ class ScriptedRouter(RouterServiceServicer):
             raise invalid_field("backend", f"there is no backend {request.backend!r}")
         for backend in named or [b for b in self.backends if b.local]:
             backend.mode = request.mode
+            backend.gaming = request.mode == router_pb2.BACKEND_MODE_EXPLICIT_ONLY
             backend.ClearField("mode_expire_time")
             if request.HasField("hold_duration"):
                 backend.mode_expire_time.seconds = NOW + request.hold_duration.seconds
-        return router_pb2.SetBackendModeResponse(backends=self.backends)
+        return router_pb2.SetBackendModeResponse(
+            backends=self.backends, unloadings=self.unloadings if request.unload else ()
+        )
 
     def _begin(self, call: ChatCall) -> None:
         self.calls.append(call)

@@ -90,9 +90,17 @@ def test_switching_off_names_no_time_and_without_a_name_every_local_backend():
 
 
 def test_nulls_are_as_good_as_nothing():
-    switch = read_switch({}, b'{"enable": true, "for": null, "backend": null}')
+    switch = read_switch({}, b'{"enable": true, "for": null, "backend": null, "unload": null}')
     assert switch.backend == ""
     assert not switch.HasField("hold_duration")
+    assert not switch.HasField("unload")
+
+
+@pytest.mark.parametrize(("text", "unload"), [("true", True), ("1", True), ("false", False)])
+def test_to_unload_is_asked_for_or_forbidden(text, unload):
+    switch = read_switch({"enable": "true", "unload": text}, b"")
+    assert switch.HasField("unload")
+    assert switch.unload is unload
 
 
 @pytest.mark.parametrize(
@@ -105,6 +113,8 @@ def test_nulls_are_as_good_as_nothing():
         ({"enable": "true", "for": ""}, b"", "for"),
         ({}, b'{"enable": true, "for": 7200}', "for"),
         ({"enable": "false", "for": "2h"}, b"", "for"),
+        ({"enable": "false", "unload": "true"}, b"", "unload"),
+        ({"enable": "true", "unload": "all"}, b"", "unload"),
         ({"enable": "true", "duration": "2h"}, b"", "duration"),
         ({}, b'{"enable": true, "hours": 2}', "hours"),
         ({"enable": "true", "backend": "\x00"}, b"", "backend"),

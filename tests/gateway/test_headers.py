@@ -154,6 +154,12 @@ def test_a_reply_says_how_long_it_waited_if_it_did(microseconds, told):
     assert outcome_headers(route, MemoryOutcome()).get("x-lair-queue-ms") == told
 
 
+def test_a_reply_says_what_was_left_out_of_the_prompt():
+    route = Route(context_cut="2 oldest turns left out; about 9000 tokens to 5800")
+    told = outcome_headers(route, MemoryOutcome())
+    assert told["x-lair-context"] == "2 oldest turns left out; about 9000 tokens to 5800"
+
+
 class Noting(CIMultiDict[str]):
     """Headers that note which of them are looked up."""
 
@@ -181,7 +187,9 @@ def test_every_header_of_ours_is_in_the_readme():
 
 
 def test_every_header_of_an_answer_is_explained_and_may_be_read_by_pages():
-    route = Route(backend="b", model="m", reason="r", queue_duration=to_duration(10**6))
+    route = Route(
+        backend="b", model="m", reason="r", context_cut="c", queue_duration=to_duration(10**6)
+    )
     sent = outcome_headers(route, MemoryOutcome(conversation_id="c"))
     exposed = cors.reply_headers(headers(Origin="http://localhost"))
     assert set(sent) <= set(RESPONSE_HEADERS)

@@ -7,20 +7,18 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.main import serving
 from lair.router.v1.router_service_pb2 import (
     Backend,
     BackendMode,
     BackendState,
     Model,
     RouteCandidate,
+    Unloading,
+    UnloadState,
 )
-from svckit import settings as schema
-from svckit.channels import connect
 from svckit.errors import ServiceError
-from svckit.grpc_server import serving as serving_grpc
 from tests.gateway.conftest import CHAT, Stack
-from tests.gateway.scripted import NOW, servicers
+from tests.gateway.scripted import NOW
 
 ASKED = Timestamp(seconds=NOW)
 TWO_HOURS_LATER = "2023-11-15T00:13:20Z"
@@ -152,6 +150,7 @@ async def test_providers_are_listed_with_all_that_is_known(stack: Stack):
         "models": ["a", "b"],
         "mode": "auto",
         "mode_until": None,
+        "gaming": False,
         "resting": None,
         "device": "gpu0",
         "slots": 2,
@@ -205,6 +204,7 @@ async def test_local_backends_are_left_alone_for_a_while(stack: Stack, query, bo
     assert await stack.get("/gaming-mode") == (200, told)
     _, listed = await stack.get("/providers")
     assert listed["providers"][0]["mode"] == "explicit_only"
+    assert listed["providers"][0]["gaming"] is True
     assert listed["providers"][0]["mode_until"] == TWO_HOURS_LATER
 
 
@@ -250,15 +250,33 @@ async def test_a_backend_that_is_never_chosen_anyway_is_not_in_gaming_mode(stack
     quiet = house()
     quiet.mode = BackendMode.BACKEND_MODE_EXPLICIT_ONLY
     stack.router.backends = [quiet, remote()]
-    configured = schema.Backend(name="3090", url=quiet.url, explicit_only=True)
-    settings = schema.Settings(gateway=schema.Gateway(port=0), backends=(configured,))
-    offered = servicers(stack.router, stack.memory, stack.metrics)
-    async with (
-        serving_grpc(offered, "127.0.0.1:0", grace_seconds=0) as grpc_port,
-        connect(f"127.0.0.1:{grpc_port}") as channel,
-        serving(settings, router=channel, memory=channel, metrics=channel) as port,
-        stack.http.get(f"http://127.0.0.1:{port}/gaming-mode") as reply,
-    ):
-        body = await reply.json()
+    _, body = await stack.get("/gaming-mode")
     assert body["enabled"] is False
     assert [b["name"] for b in body["backends"]] == ["openrouter"]
+
+
+@pytest.mark.parametrize(
+    ("query", "body"), [("?enable=true&unload=true", None), ("", {"enable": True, "unload": True})]
+)
+async def test_what_becomes_of_models_in_memory_is_told(stack: Stack, query, body):
+    stack.router.backends = [house(), remote()]
+    stack.router.unloadings = [
+        Unloading(backend="3090", state=UnloadState.UNLOAD_STATE_DONE, models=["a"]),
+        Unloading(
+            backend="3070", state=UnloadState.UNLOAD_STATE_UNSUPPORTED, error="vllm has no way"
+        ),
+    ]
+    status, told = await switch(stack, query, body)
+    assert status == 200
+    assert told["unloadings"] == [
+        {"backend": "3090", "state": "done", "models": ["a"], "error": None},
+        {"backend": "3070", "state": "unsupported", "models": [], "error": "vllm has no way"},
+    ]
+
+
+async def test_models_stay_where_nobody_says_otherwise(stack: Stack):
+    stack.router.backends = [house()]
+    _, told = await switch(stack, "?enable=true")
+    assert "unloadings" not in told
+    [asked] = stack.router.switches
+    assert not asked.HasField("unload")

@@ -159,6 +159,20 @@ def test_show_hides_keys_but_not_where_they_come_from(
     assert [backend["api_key"] for backend in shown["backends"]] == ["***", "env:CLOUD_KEY"]
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_show_hides_passwords_in_addresses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    (tmp_path / "lair.toml").write_text(
+        '[[backends]]\nname = "a"\nurl = "http://ann:s3cret@10.0.0.2/v1"\n'
+    )
+
+    _, out, _ = run(capsys, "config", "show", *options)
+
+    assert "s3cret" not in out
+    assert "http://***@10.0.0.2/v1" in out
+
+
 def test_show_names_the_file_it_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "other.toml").write_text(FILE)
 

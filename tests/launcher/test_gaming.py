@@ -57,6 +57,47 @@ def test_on_leaves_backends_alone_and_shows_until_when(
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "unload"), [(["--unload"], True), (["--no-unload"], False), ([], None)]
+)
+def test_on_says_whether_models_leave_the_memory(
+    lair: Lair, gateway: ScriptedGateway, words: list[str], unload: bool | None
+) -> None:
+    gateway.answer_json(ON)
+
+    lair("gaming", "on", *words)
+
+    [(_, _, body)] = gateway.asked
+    assert body.get("unload") is unload
+
+
+def test_on_shows_what_becomes_of_models_in_memory(lair: Lair, gateway: ScriptedGateway) -> None:
+    def unloading(name: str, state: str, *models: str, error: str | None = None) -> Any:
+        return {"backend": name, "state": state, "models": models, "error": error}
+
+    names = ["3090", "3070", "1080", "970", "cpu"]
+    backends = [{"name": name, "enabled": True, "until": None} for name in names]
+    unloadings = [
+        unloading("3090", "done", "qwen3:8b", "nomic"),
+        unloading("3070", "pending"),
+        unloading("1080", "unsupported", error="vllm has no way to unload models"),
+        unloading("970", "failed", error="HTTP 500: no"),
+        unloading("cpu", "done"),
+    ]
+    gateway.answer_json({"enabled": True, "backends": backends, "unloadings": unloadings})
+
+    ended = lair("gaming", "on", "--unload")
+
+    assert [" ".join(line.split()) for line in ended.out.splitlines()[1:]] == [
+        "backend auto memory",
+        "3090 leaves it alone unloaded qwen3:8b, nomic",
+        "3070 leaves it alone unloads when its requests are done",
+        "1080 leaves it alone not unloaded: vllm has no way to unload models",
+        "970 leaves it alone not unloaded: HTTP 500: no",
+        "cpu leaves it alone nothing was loaded",
+    ]
+
+
 def test_off_names_nothing_but_that(lair: Lair, gateway: ScriptedGateway) -> None:
     gateway.answer_json(OFF)
 
@@ -115,6 +156,8 @@ def test_refusal_is_1_with_the_gateways_own_words(lair: Lair, gateway: ScriptedG
     "words",
     [
         ["off", "--for", "2h"],
+        ["off", "--unload"],
+        ["status", "--no-unload"],
         ["status", "--for", "2h"],
         ["status", "--backend", "3090"],
         ["maybe"],

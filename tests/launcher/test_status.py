@@ -66,16 +66,18 @@ def test_well_is_0_and_names_services_and_backends(lair: Lair, gateway: Scripted
 
 def test_table_tells_what_is_wrong_with_a_backend(lair: Lair, gateway: ScriptedGateway) -> None:
     gone = {**HOUSE, "state": "down", "resting": "failed repeatedly", "last_error": "no\n route"}
-    quiet = {**HOUSE, "mode": "explicit_only", "mode_until": "2020-01-02T12:00:00.5Z"}
-    kept = {**HOUSE, "mode": "explicit_only", "mode_until": None}
-    gateway.answer_json({**WELL, "backends": {"gone": gone, "quiet": quiet, "kept": kept}})
+    alone = {**HOUSE, "mode": "explicit_only"}
+    quiet = {**alone, "gaming": True, "mode_until": "2020-01-02T12:00:00.5Z"}
+    backends = {"gone": gone, "quiet": quiet, "game": {**alone, "gaming": True}, "kept": alone}
+    gateway.answer_json({**WELL, "backends": backends})
 
     _, *rows = lair("status").out.splitlines()[5:]
 
     assert rows[0].split()[1] == "down"
     assert rows[0].rstrip().endswith("a and 4 more  failed repeatedly: no route")
-    assert "up      from 2020-01-02" in rows[1]
-    assert rows[2].split()[:4] == ["kept", "up", "no", "1/2"]
+    assert "up      gaming until 2020-01-02" in rows[1]
+    assert rows[2].split()[:4] == ["game", "up", "gaming", "1/2"]
+    assert rows[3].split()[:4] == ["kept", "up", "no", "1/2"]
 
 
 def test_status_tells_what_to_do_without_a_backend(lair: Lair, gateway: ScriptedGateway) -> None:
@@ -178,3 +180,9 @@ def test_backend_that_is_down_says_so() -> None:
     down = report.Backend("house", "http://h/v1", "down", ())
 
     assert list(report.backend_lines((down,))) == ["house  http://h/v1  down, no models"]
+
+
+def test_backend_that_gaming_mode_keeps_says_so() -> None:
+    alone = report.Backend("house", "http://h/v1", "up", ("a",), alone=True, gaming=True)
+
+    assert list(report.backend_lines((alone,))) == ["house  http://h/v1  left alone for gaming, a"]

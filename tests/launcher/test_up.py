@@ -265,40 +265,6 @@ async def test_hangup_and_lair_reload_read_the_same_file_again(
     assert (still, still_running) == (left, running)
 
 
-async def test_terminal_that_closes_ends_lair(
-    environment: dict[str, str], port: int, tmp_path: Path
-) -> None:
-    """It sends the signal that reloads, too; nobody would see lair run on."""
-    master, slave = os.openpty()
-    own_terminal = (
-        "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    )
-    arguments = ("--port", str(port), "--data-dir", str(tmp_path / "data"))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", own_terminal, "-m", "launcher", "up", *arguments),
-        env={**environment, **QUIET},
-        stdin=slave,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    os.close(slave)
-    try:
-        await screen_of(process)
-        running = children(process)
-        os.close(master)
-        code, log = await ending(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-    assert code == 0
-    assert "reloading" not in log
-    assert len(running) == 3
-    assert all(gone(pid) for pid in running.values())
-
-
 @pytest.mark.parametrize("options", LAYOUTS)
 async def test_port_in_use_is_one_line_and_78(
     options: tuple[str, ...], environment: dict[str, str], port: int, tmp_path: Path

@@ -1,5 +1,6 @@
 """What can be counted, and the texts it is counted under."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,9 @@ def test_a_clock_may_be_five_minutes_ahead_and_beyond_that_a_request_is_now():
         ({"duration_us": -1}, "duration_us is -1"),
         ({"queue_us": MAX_NUMBER + 1}, "queue_us is 10000000000001"),
         ({"new_messages": -2}, "new_message_count is -2"),
+        ({"device_watts": -0.5}, "device_watts is -0.5"),
+        ({"device_watts": math.nan}, "device_watts is nan"),
+        ({"device_watts": math.inf}, "device_watts is inf"),
         ({"tokens": Tokens(cached=-1)}, "usage.cached_tokens is -1"),
         ({"attempts": (replace(ATTEMPT, duration_us=-7),)}, r"attempts\[0\].duration_us is -7"),
     ],

@@ -198,6 +198,7 @@ async def test_records_come_back_whole_with_their_attempts(stubs: Stubs):
         new_message_count=2,
         finish_reason="length",
         billed_nano_usd=17,
+        device_watts=350.5,
     )
     await recorded(stubs, sent)
     (back,) = (await listed(stubs)).records

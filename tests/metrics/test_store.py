@@ -55,6 +55,7 @@ FULL = row(
     upstream_us=800,
     queue_us=7,
     billed_nano=123,
+    device_watts=350.5,
     attempts=(
         Attempt(
             backend="here",

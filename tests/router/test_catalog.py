@@ -26,6 +26,7 @@ from router_svc.backends.kinds import make_backend
 from router_svc.backends.openai import OpenAIBackend
 from router_svc.catalog import Catalog
 from router_svc.devices import Devices
+from router_svc.leftovers import Leftovers
 from router_svc.model import Snapshot, State
 from router_svc.modes import Modes
 from router_svc.queue import QueueLimits
@@ -108,20 +109,21 @@ async def test_a_configured_server_is_not_found_a_second_time(
 
 
 async def test_a_server_that_goes_between_choice_and_question_is_the_servers_failure(
-    world: World, watching: dict[str, Any]
+    world: World, server: OpenAIServer, watching: dict[str, Any]
 ) -> None:
-    port = free_port()
-    look = {**watching, "discover": True, "discover_ports": [port], "memory_timeout_ms": 10_000}
-    async with world.router(router=look) as router:
+    port, over = free_port(), asyncio.Event()
+    server.script(Answer((), status=500, before=(over,)))
+    look = {**watching, "discover": True, "discover_ports": [port]}
+    async with world.router(server, router=look) as router:
         async with OpenAIServer("found", port=port):
             await until(router, lambda known: f"local-{port}" in known)
-            world.memory.state.ready.clear()  # the chat is chosen for, and waits for its history
-            client = asyncio.create_task(failure(answer(router, asking("hi", conversation="c"))))
-            await world.memory.state.held.wait()
+            client = asyncio.create_task(failure(answer(router, asking("hi"))))
+            await server.request(0)  # the found server is the next to be asked
         await until(router, lambda known: f"local-{port}" not in known)
-        world.memory.state.ready.set()
+        over.set()
         error = await client
-    assert (error.reason, error.message) == ("UPSTREAM_FAILED", f"local-{port}: its server is gone")
+    assert error.reason == "UPSTREAM_FAILED"
+    assert error.message == f"local-{port}: its server is gone (also asked: a)"
 
 
 # -- how a backend is ----------------------------------------------------------
@@ -241,7 +243,9 @@ async def test_unknown_models_do_not_make_the_backends_busy(
         [backend],
         probe_seconds=3600,
         discover_ports=(),
-        standings=Standings(Modes(tmp_path / "modes.json"), Devices(QueueLimits(9, 9))),
+        standings=Standings(
+            Modes(tmp_path / "modes.json"), Devices(QueueLimits(9, 9)), Leftovers(0)
+        ),
         aliases={},
     )
     await asyncio.gather(*(catalog.refresh(if_older=True) for _ in range(10)))

@@ -22,13 +22,14 @@ from lair.common.v1.chat_pb2 import (
     ToolCall,
 )
 from lair.router.v1.chat_pb2 import ChatCall, FunctionSpec, Tool
+from router_svc.backends.connection import Connection
 from router_svc.backends.counting import count
+from router_svc.backends.flavours import Flavour
 from router_svc.backends.openai import OpenAIBackend
 from svckit.settings import Backend
 from tests.e2e.stack import llama_server
 from tests.router.world import user
 
-KEY = {"authorization": "Bearer sk-1", "content-type": "application/json"}
 NATIVE = "/v1/chat/completions/input_tokens"
 
 WEATHER = Tool(
@@ -71,9 +72,11 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
+async def connection() -> AsyncIterator[Connection]:
+    """Give a connection with a key."""
+    made = Connection(Backend(name="a", api_key="sk-1"))
+    yield made
+    await made.close()
 
 
 class Scripted:
@@ -92,7 +95,7 @@ class Scripted:
             yield str(server.make_url("/v1"))
 
     async def _answer(self, request: web.Request) -> web.Response:
-        assert request.headers["authorization"] == KEY["authorization"]
+        assert request.headers["authorization"] == "Bearer sk-1"
         self.asked.append((request.path, json.loads(await request.read())))
         answer = self._answers.get(request.path.rpartition("/")[2], 404)
         if isinstance(answer, asyncio.Event):
@@ -105,10 +108,10 @@ class Scripted:
 
 
 async def counted(
-    http: aiohttp.ClientSession, server: Scripted, flavour: str, call: ChatCall = HELLO
+    connection: Connection, server: Scripted, flavour: str, call: ChatCall = HELLO
 ) -> int | None:
     async with server.serving() as url:
-        return await count(http, url, flavour, call, "tiny", headers=KEY)
+        return await count(connection, url, Flavour(flavour), call, "tiny")
 
 
 # -- a genuine llama.cpp -----------------------------------------------------------
@@ -121,14 +124,17 @@ def llama() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def without_counting(llama: str, http: aiohttp.ClientSession) -> AsyncIterator[str]:
+async def without_counting(llama: str) -> AsyncIterator[str]:
     """Stand before a genuine server as one of the versions that did not count chats."""
 
     async def forward(request: web.Request) -> web.Response:
         if request.path == NATIVE:
             return web.json_response({"error": {"message": "File Not Found"}}, status=404)
         url = llama.removesuffix("/v1") + request.path
-        async with http.post(url, data=await request.read()) as reply:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(url, data=await request.read()) as reply,
+        ):
             return web.Response(body=await reply.read(), status=reply.status)
 
     app = web.Application()
@@ -139,7 +145,7 @@ async def without_counting(llama: str, http: aiohttp.ClientSession) -> AsyncIter
 
 @pytest.mark.parametrize("name", CHATS)
 async def test_llamacpp_counts_what_its_answer_reports(
-    http: aiohttp.ClientSession, llama: str, name: str
+    connection: Connection, llama: str, name: str
 ) -> None:
     backend = OpenAIBackend(Backend(name="llama", url=llama))
     try:
@@ -150,9 +156,9 @@ async def test_llamacpp_counts_what_its_answer_reports(
     finally:
         await backend.close()
     assert reported > 0
-    async with without_counting(llama, http) as older:
+    async with without_counting(llama) as older:
         for url in (llama, older, f"{llama}/"):
-            found = await count(http, url, "llamacpp", CHATS[name], "tiny-chat", headers=KEY)
+            found = await count(connection, url, Flavour.LLAMACPP, CHATS[name], "tiny-chat")
             assert found == reported
 
 
@@ -160,20 +166,20 @@ async def test_llamacpp_counts_what_its_answer_reports(
 
 
 async def test_llamacpp_is_asked_with_the_very_body_of_the_chat(
-    http: aiohttp.ClientSession,
+    connection: Connection,
 ) -> None:
     server = Scripted(input_tokens={"input_tokens": 7})
     call = ChatCall(messages=[user("Hello")], extra_json=b'{"chat_template_kwargs": {"t": 1}}')
-    assert await counted(http, server, "llamacpp", call) == 7
+    assert await counted(connection, server, "llamacpp", call) == 7
     [(path, body)] = server.asked
     assert path == NATIVE
     assert body["model"] == "tiny"
     assert body["chat_template_kwargs"] == {"t": 1}
 
 
-async def test_an_older_llamacpp_renders_and_tokenises(http: aiohttp.ClientSession) -> None:
+async def test_an_older_llamacpp_renders_and_tokenises(connection: Connection) -> None:
     server = Scripted(**{"apply-template": {"prompt": "<s>Hi"}, "tokenize": {"tokens": [1, 2, 3]}})
-    assert await counted(http, server, "llamacpp") == 3
+    assert await counted(connection, server, "llamacpp") == 3
     assert [path for path, _ in server.asked] == [NATIVE, "/apply-template", "/tokenize"]
     assert server.asked[-1][1] == {
         "model": "tiny",
@@ -183,10 +189,10 @@ async def test_an_older_llamacpp_renders_and_tokenises(http: aiohttp.ClientSessi
     }
 
 
-async def test_vllm_tokenises_messages_and_tools(http: aiohttp.ClientSession) -> None:
+async def test_vllm_tokenises_messages_and_tools(connection: Connection) -> None:
     server = Scripted(tokenize={"count": 42, "max_model_len": 4096, "tokens": [1]})
     call = ChatCall(messages=[user("Hello")], tools=[WEATHER], max_tokens=9, temperature=0.5)
-    assert await counted(http, server, "vllm", call) == 42
+    assert await counted(connection, server, "vllm", call) == 42
     [(path, body)] = server.asked
     assert path == "/tokenize"
     assert body.keys() == {"model", "messages", "tools"}
@@ -194,23 +200,21 @@ async def test_vllm_tokenises_messages_and_tools(http: aiohttp.ClientSession) ->
     assert body["tools"][0]["function"]["name"] == "weather"
 
 
-@pytest.mark.parametrize("flavour", ["ollama", "lmstudio", ""])
+@pytest.mark.parametrize("flavour", ["ollama", "lmstudio", "openai"])
 async def test_servers_that_count_nothing_are_not_asked(
-    http: aiohttp.ClientSession, flavour: str
+    connection: Connection, flavour: str
 ) -> None:
     server = Scripted()
-    assert await counted(http, server, flavour) is None
+    assert await counted(connection, server, flavour) is None
     assert server.asked == []
 
 
 @pytest.mark.parametrize("flavour", ["llamacpp", "vllm"])
-async def test_a_chat_with_pictures_is_not_counted(
-    http: aiohttp.ClientSession, flavour: str
-) -> None:
+async def test_a_chat_with_pictures_is_not_counted(connection: Connection, flavour: str) -> None:
     picture = ContentPart(type="image_url", image_url=ImageUrl(url="https://pictures.test/a.png"))
     shown = Message(role="user", parts=ContentParts(parts=[picture]))
     server = Scripted(input_tokens={"input_tokens": 7}, tokenize={"count": 7})
-    assert await counted(http, server, flavour, ChatCall(messages=[shown])) is None
+    assert await counted(connection, server, flavour, ChatCall(messages=[shown])) is None
     assert server.asked == []
 
 
@@ -221,32 +225,32 @@ async def test_a_chat_with_pictures_is_not_counted(
     ids=["absent", "refused", "loading", "html", "list", "binary", "empty", "odd"],
 )
 async def test_what_is_no_count_counts_as_none(
-    http: aiohttp.ClientSession, flavour: str, answer: Any
+    connection: Connection, flavour: str, answer: Any
 ) -> None:
     server = Scripted(input_tokens=answer, tokenize=answer)
-    assert await counted(http, server, flavour) is None
+    assert await counted(connection, server, flavour) is None
 
 
 @pytest.mark.parametrize(
     ("prompt", "tokens"), [({}, {"tokens": [1]}), ({"prompt": "Hi"}, {}), (400, {"tokens": [1]})]
 )
 async def test_an_older_llamacpp_may_fail_half_way(
-    http: aiohttp.ClientSession, prompt: Any, tokens: Any
+    connection: Connection, prompt: Any, tokens: Any
 ) -> None:
     server = Scripted(**{"apply-template": prompt, "tokenize": tokens})
-    assert await counted(http, server, "llamacpp") is None
+    assert await counted(connection, server, "llamacpp") is None
 
 
-async def test_a_server_that_is_late_is_not_waited_for(http: aiohttp.ClientSession) -> None:
+async def test_a_server_that_is_late_is_not_waited_for(connection: Connection) -> None:
     never = asyncio.Event()
     server = Scripted(tokenize=never)
     async with server.serving() as url:
-        found = await count(http, url, "vllm", HELLO, "tiny", headers=KEY, seconds=0.05)
+        found = await count(connection, url, Flavour.VLLM, HELLO, "tiny", seconds=0.05)
         never.set()
     assert found is None
 
 
-async def test_a_server_that_is_gone_counts_nothing(http: aiohttp.ClientSession) -> None:
+async def test_a_server_that_is_gone_counts_nothing(connection: Connection) -> None:
     async with Scripted().serving() as url:
         pass
-    assert await count(http, url, "vllm", HELLO, "tiny", headers=KEY) is None
+    assert await count(connection, url, Flavour.VLLM, HELLO, "tiny") is None

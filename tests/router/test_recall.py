@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,8 +12,11 @@ from lair.memory.v1.recall_service_pb2 import Passage
 from lair.metrics.v1.usage_pb2 import STATUS_OK, STATUS_UPSTREAM_ERROR
 from lair.router.v1.chat_pb2 import ChatCall
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
+from router_svc.backends import recall
 from router_svc.backends.recall import NOTHING, NOTICE
+from router_svc.model import UpstreamError
 from svckit.times import to_timestamp
+from tests.fakes.frozen_service import MORE_THAN_A_SOCKET_HOLDS, frozen_service
 from tests.fakes.openai_server import OpenAIServer
 from tests.router.world import World, answer, asking, both_ways, events, failure, kinds, say
 
@@ -170,3 +174,21 @@ async def test_a_server_that_fails_is_not_replaced_by_recall(
         error = await failure(answer(router, asking("hi")))
     assert error.reason == "UPSTREAM_FAILED"
     assert not world.memory.searches
+
+
+@both_ways
+async def test_a_frozen_memory_is_waited_for_no_longer_than_a_search_may_take(
+    monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    monkeypatch.setattr(recall, "_SEARCH_SECONDS", 0.3)
+    call = recalling("x" * MORE_THAN_A_SOCKET_HOLDS)
+    async with frozen_service() as memory, asyncio.timeout(10):
+        backend = recall.RecallBackend(memory, passages=3)
+        answering = (
+            anext(backend.stream(call, "lair/recall"))
+            if streamed
+            else backend.chat(call, "lair/recall")
+        )
+        with pytest.raises(UpstreamError) as raised:
+            await answering
+    assert raised.value.reason == "DEADLINE_EXCEEDED"

@@ -220,13 +220,13 @@ async def test_the_clients_own_mistake_is_not_tried_elsewhere(
 
 
 @both_ways
-async def test_where_all_fail_the_last_failure_and_all_who_were_asked_are_told(
+async def test_where_all_fail_one_failure_and_all_who_were_asked_are_told(
     world: World, pair: RouterServiceStub, server: OpenAIServer, other: OpenAIServer, streamed: bool
 ) -> None:
     server.script(reply({"error": "boom"}, 500))
     other.script(reply({"error": "busy"}, 429, retry_after="7"))
     error = await failure(asked(pair, asking("hi"), streamed=streamed))
-    assert (error.reason, error.message) == ("RATE_LIMITED", "a, b: busy")
+    assert (error.reason, error.message) == ("RATE_LIMITED", "b: busy (also asked: a)")
     assert error.metadata == {
         "model": "auto",
         "backend": "b",

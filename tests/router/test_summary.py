@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lair.common.v1.chat_pb2 import ContentPart, ContentParts, Message
 from router_svc.context import ContextOverflowError, Fitted, fit
 from router_svc.model import UpstreamError
-from router_svc.summary import MARK, SUMMARY_TOKENS, Summaries
+from router_svc.summary import MARK, SUMMARY_TOKENS, Summaries, Summarise
 from svckit.errors import ServiceError
 from tests.router.talks import conversations, talk, told, whole_calls, words
 
@@ -53,17 +53,26 @@ def starts(fitted: Fitted) -> list[str]:
     return [" ".join(line.split()[:3]).rstrip("xy").rstrip() for line in lines]
 
 
+class Desk:
+    """Summaries, and who writes them."""
+
+    def __init__(self, writer: Summarise, **limits: Any) -> None:
+        self.summaries = Summaries(**limits)
+        self.writer = writer
+
+
 async def fitted_by(
-    summaries: Summaries, messages: Sequence[Message], owner: tuple[str, str] = ANN, **limits: Any
+    desk: Desk, messages: Sequence[Message], owner: tuple[str, str] = ANN, **limits: Any
 ) -> Fitted:
-    return await summaries.fit(
-        owner, messages, **{"budget_tokens": WINDOW, "estimate": words, **limits}
+    return await desk.summaries.fit(
+        *(owner, desk.writer, messages),
+        **{"budget_tokens": WINDOW, "estimate": words, **limits},
     )
 
 
 async def test_what_fits_needs_no_summary() -> None:
     model = Model()
-    fitted = await fitted_by(Summaries(model), turns(1, 2))
+    fitted = await fitted_by(Desk(model), turns(1, 2))
     assert fitted.messages == turns(1, 2)
     assert not fitted.cut
     assert model.asked == []
@@ -71,7 +80,7 @@ async def test_what_fits_needs_no_summary() -> None:
 
 async def test_a_summary_stands_in_place_of_the_turns_that_were_cut() -> None:
     model = Model()
-    fitted = await fitted_by(Summaries(model), turns(1, 2, 3, 4, 5))
+    fitted = await fitted_by(Desk(model), turns(1, 2, 3, 4, 5))
     assert starts(fitted) == [
         *("system: s", "system: summary 1", "user: 5", "assistant: 5", "user: last")
     ]
@@ -85,9 +94,9 @@ async def test_a_summary_stands_in_place_of_the_turns_that_were_cut() -> None:
 
 async def test_a_summary_is_used_again_while_the_rest_fits_behind_it() -> None:
     model = Model()
-    summaries = Summaries(model)
-    await fitted_by(summaries, turns(1, 2, 3, 4, 5))
-    fitted = await fitted_by(summaries, turns(1, 2, 3, 4, 5, 6))
+    desk = Desk(model)
+    await fitted_by(desk, turns(1, 2, 3, 4, 5))
+    fitted = await fitted_by(desk, turns(1, 2, 3, 4, 5, 6))
     assert "system: summary 1" in starts(fitted)
     assert starts(fitted)[-5:] == [
         *("user: 5", "assistant: 5", "user: 6", "assistant: 6", "user: last")
@@ -98,9 +107,9 @@ async def test_a_summary_is_used_again_while_the_rest_fits_behind_it() -> None:
 
 async def test_what_is_cut_next_extends_the_summary() -> None:
     model = Model()
-    summaries = Summaries(model)
-    await fitted_by(summaries, turns(1, 2, 3, 4, 5))
-    fitted = await fitted_by(summaries, turns(1, 2, 3, 4, 5, 6, 7, 8))
+    desk = Desk(model)
+    await fitted_by(desk, turns(1, 2, 3, 4, 5))
+    fitted = await fitted_by(desk, turns(1, 2, 3, 4, 5, 6, 7, 8))
     assert starts(fitted)[:2] == ["system: s", "system: summary 2"]
     assert fitted.cut.turn_count == 7
     assert "summary 1" in model.asked[1]
@@ -110,30 +119,30 @@ async def test_what_is_cut_next_extends_the_summary() -> None:
 
 async def test_a_conversation_that_was_edited_is_summarised_anew() -> None:
     model = Model()
-    summaries = Summaries(model)
-    await fitted_by(summaries, turns(1, 2, 3, 4, 5))
-    await fitted_by(summaries, turns(9, 2, 3, 4, 5))
+    desk = Desk(model)
+    await fitted_by(desk, turns(1, 2, 3, 4, 5))
+    await fitted_by(desk, turns(9, 2, 3, 4, 5))
     assert "summary 1" not in model.asked[1]
     assert "user: 9" in model.asked[1]
 
 
 async def test_one_conversation_never_sees_anothers_summary() -> None:
     model = Model()
-    summaries = Summaries(model)
+    desk = Desk(model)
     for owner in (ANN, ("bob", "c1"), ("ann", "c2")):
-        await fitted_by(summaries, turns(1, 2, 3, 4, 5), owner)
+        await fitted_by(desk, turns(1, 2, 3, 4, 5), owner)
     assert len(model.asked) == 3
 
 
 async def test_the_conversation_used_least_recently_is_forgotten_first() -> None:
     model = Model()
-    summaries = Summaries(model, maximum=2)
+    desk = Desk(model, maximum=2)
     for name in ("c1", "c2", "c1", "c3"):
-        await fitted_by(summaries, turns(1, 2, 3, 4, 5), ("ann", name))
+        await fitted_by(desk, turns(1, 2, 3, 4, 5), ("ann", name))
     assert len(model.asked) == 3
-    await fitted_by(summaries, turns(1, 2, 3, 4, 5), ("ann", "c1"))
+    await fitted_by(desk, turns(1, 2, 3, 4, 5), ("ann", "c1"))
     assert len(model.asked) == 3
-    await fitted_by(summaries, turns(1, 2, 3, 4, 5), ("ann", "c2"))
+    await fitted_by(desk, turns(1, 2, 3, 4, 5), ("ann", "c2"))
     assert len(model.asked) == 4
 
 
@@ -141,7 +150,7 @@ async def test_recall_goes_before_turns_are_summarised() -> None:
     model = Model()
     messages = turns(1, 2, 3)
     messages.insert(-1, Message(role="system", text="recalled " + "z" * 800))
-    fitted = await fitted_by(Summaries(model), messages, recall_index=len(messages) - 2)
+    fitted = await fitted_by(Desk(model), messages, recall_index=len(messages) - 2)
     assert fitted.messages == turns(1, 2, 3)
     assert fitted.cut.summary().startswith("recall left out; ")
     assert model.asked == []
@@ -150,8 +159,8 @@ async def test_recall_goes_before_turns_are_summarised() -> None:
 async def test_recall_that_fits_beside_a_summary_stays_where_it_was() -> None:
     messages = turns(1, 2, 3, 4, 5)
     messages.insert(-1, Message(role="system", text="recalled"))
-    summaries = Summaries(Model())
-    fitted = await fitted_by(summaries, messages, recall_index=len(messages) - 2)
+    desk = Desk(Model())
+    fitted = await fitted_by(desk, messages, recall_index=len(messages) - 2)
     assert starts(fitted)[-2:] == ["system: recalled", "user: last"]
     assert not fitted.cut.recall
 
@@ -159,13 +168,13 @@ async def test_recall_that_fits_beside_a_summary_stays_where_it_was() -> None:
 async def test_recall_goes_where_only_a_summary_has_room() -> None:
     messages = turns(1, 2, 3, 4, 5)
     messages.insert(1, Message(role="system", text="recalled " + "z" * 1300))
-    fitted = await fitted_by(Summaries(Model()), messages, recall_index=1)
+    fitted = await fitted_by(Desk(Model()), messages, recall_index=1)
     assert starts(fitted)[:3] == ["system: s", "system: summary 1", "user: 5"]
     assert fitted.cut.summary().startswith("recall left out, 4 oldest turns summarised; ")
 
 
 async def test_room_is_kept_for_the_reply() -> None:
-    fitted = await fitted_by(Summaries(Model()), turns(1, 2, 3, 4, 5), reply_tokens=500)
+    fitted = await fitted_by(Desk(Model()), turns(1, 2, 3, 4, 5), reply_tokens=500)
     assert fitted.cut.summarised
     assert words(fitted.messages) <= WINDOW - 500
 
@@ -183,7 +192,7 @@ async def test_room_is_kept_for_the_reply() -> None:
 )
 async def test_without_a_usable_summary_turns_are_just_left_out(failure: Any) -> None:
     messages = turns(1, 2, 3, 4, 5)
-    fitted = await fitted_by(Summaries(Model(failure)), messages)
+    fitted = await fitted_by(Desk(Model(failure)), messages)
     assert fitted == fit(messages, budget_tokens=WINDOW, estimate=words)
     assert fitted.cut.turn_count == 1
     assert not fitted.cut.summarised
@@ -199,7 +208,7 @@ async def test_a_summary_that_takes_too_long_is_given_up() -> None:
             cancelled.set()
         return ""
 
-    fitted = await fitted_by(Summaries(never, deadline_seconds=0.01), turns(1, 2, 3, 4, 5))
+    fitted = await fitted_by(Desk(never, deadline_seconds=0.01), turns(1, 2, 3, 4, 5))
     assert fitted == fit(turns(1, 2, 3, 4, 5), budget_tokens=WINDOW, estimate=words)
     assert cancelled.is_set()
 
@@ -207,13 +216,13 @@ async def test_a_summary_that_takes_too_long_is_given_up() -> None:
 async def test_after_a_failure_nobody_waits_for_a_while() -> None:
     now = 1000.0
     model = Model(TimeoutError())
-    summaries = Summaries(model, rest_seconds=60, clock=lambda: now)
-    await fitted_by(summaries, turns(1, 2, 3, 4, 5))
+    desk = Desk(model, rest_seconds=60, clock=lambda: now)
+    await fitted_by(desk, turns(1, 2, 3, 4, 5))
     now += 59
-    assert not (await fitted_by(summaries, turns(1, 2, 3, 4, 5))).cut.summarised
+    assert not (await fitted_by(desk, turns(1, 2, 3, 4, 5))).cut.summarised
     assert len(model.asked) == 1
     now += 1
-    assert (await fitted_by(summaries, turns(1, 2, 3, 4, 5))).cut.summarised
+    assert (await fitted_by(desk, turns(1, 2, 3, 4, 5))).cut.summarised
 
 
 async def test_a_client_that_leaves_is_not_taken_for_a_failure() -> None:
@@ -226,31 +235,31 @@ async def test_a_client_that_leaves_is_not_taken_for_a_failure() -> None:
             await asyncio.Event().wait()
         return await model(messages)
 
-    summaries = Summaries(slow_once)
-    first = asyncio.create_task(fitted_by(summaries, turns(1, 2, 3, 4, 5)))
+    desk = Desk(slow_once)
+    first = asyncio.create_task(fitted_by(desk, turns(1, 2, 3, 4, 5)))
     await asked.wait()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert (await fitted_by(summaries, turns(1, 2, 3, 4, 5))).cut.summarised
+    assert (await fitted_by(desk, turns(1, 2, 3, 4, 5))).cut.summarised
 
 
 async def test_a_window_without_room_for_a_summary_gets_none() -> None:
     model = Model()
-    fitted = await fitted_by(Summaries(model), turns(1, 2), budget_tokens=SUMMARY_TOKENS)
+    fitted = await fitted_by(Desk(model), turns(1, 2), budget_tokens=SUMMARY_TOKENS)
     assert fitted.cut.turn_count == 1
     assert model.asked == []
 
 
 async def test_what_can_never_fit_overflows_with_a_summary_too() -> None:
     with pytest.raises(ContextOverflowError):
-        await fitted_by(Summaries(Model()), turns(1, head=f"system: {'s' * WINDOW}"))
+        await fitted_by(Desk(Model()), turns(1, head=f"system: {'s' * WINDOW}"))
 
 
 async def test_long_conversations_are_summarised_piece_by_piece() -> None:
     model = Model()
     messages = turns(*range(200))
-    fitted = await fitted_by(Summaries(model), messages)
+    fitted = await fitted_by(Desk(model), messages)
     assert len(model.asked) > 1
     assert all(len(asked) < 30_000 for asked in model.asked)
     assert "summary 1" in model.asked[1]
@@ -263,7 +272,7 @@ async def test_the_model_reads_calls_results_and_the_beginning_of_long_texts() -
         role="user", parts=ContentParts(parts=[ContentPart(type="text", text="look at this")])
     )
     messages = [shown, *talk("calls: x", "tool: x", f"assistant: {'w' * 9000}", "user: last")]
-    await fitted_by(Summaries(model), messages)
+    await fitted_by(Desk(model), messages)
     [asked] = model.asked
     assert "user: look at this\nassistant: calls f({})\ntool: result\nassistant: www" in asked
     assert len(asked) < 5000
@@ -277,10 +286,10 @@ async def test_with_a_summary_the_same_holds_as_without(
     for message in padded:
         if message.role == "user":
             message.text += " " * 2 * LONG
-    summaries = Summaries(Model())
+    desk = Desk(Model())
     for _ in ("made", "used again"):
         try:
-            fitted = await fitted_by(summaries, padded, budget_tokens=budget)
+            fitted = await fitted_by(desk, padded, budget_tokens=budget)
         except ContextOverflowError:
             with pytest.raises(ContextOverflowError):
                 fit(padded, budget_tokens=budget, estimate=words)

@@ -53,7 +53,7 @@ def tool(description: str = "What the weather is", parameters: bytes = b"{}") ->
 def taught(asked: ChatCall, prompt_tokens: int, times: int = 1) -> TokenEstimator:
     estimator = TokenEstimator()
     for _ in range(times):
-        estimator.learn(asked, *PAIR, prompt_tokens)
+        estimator.learn(measure(asked), *PAIR, prompt_tokens)
     return estimator
 
 
@@ -117,6 +117,15 @@ def test_messages_can_be_estimated_apart_from_their_call() -> None:
     assert estimate(asked.messages[1:]) == tokens(call(user("two"), tools=[tool()]))
 
 
+def test_a_known_error_of_the_estimate_is_made_good() -> None:
+    asked = call(user("one " * 50), user("two"))
+    estimate = TokenEstimator().of_messages(asked, *PAIR, scale=1.5)
+    assert estimate(asked.messages) == pytest.approx(1.5 * tokens(asked), abs=1)
+    assert estimate(list(asked.messages)[1:]) == pytest.approx(
+        1.5 * tokens(call(user("two"))), abs=1
+    )
+
+
 @given(conversations(), conversations())
 def test_more_messages_never_take_fewer_tokens(one: list[Message], two: list[Message]) -> None:
     assert tokens(call(*one)) < tokens(call(*one, *two))
@@ -132,7 +141,7 @@ def test_longer_text_never_takes_fewer_tokens(text: str, more: str) -> None:
 def test_whatever_is_reported_the_ratio_stays_in_its_bounds(counts: list[tuple[str, int]]) -> None:
     estimator = TokenEstimator()
     for text, prompt_tokens in counts:
-        estimator.learn(call(user(text)), *PAIR, prompt_tokens)
+        estimator.learn(measure(call(user(text))), *PAIR, prompt_tokens)
     assert MIN_RATIO <= estimator.ratio(*PAIR) <= MAX_RATIO
 
 
@@ -175,7 +184,7 @@ def test_every_model_of_every_backend_learns_for_itself() -> None:
 def test_what_answered_least_recently_is_forgotten_first() -> None:
     estimator = TokenEstimator(maximum=2)
     for model in ("one", "two", "one", "three"):
-        estimator.learn(call(user(LONG)), "a", model, 2000)
+        estimator.learn(measure(call(user(LONG))), "a", model, 2000)
     ratios = {model: estimator.ratio("a", model) for model in ("one", "two", "three")}
     assert ratios["two"] == START_RATIO
     assert START_RATIO not in (ratios["one"], ratios["three"])

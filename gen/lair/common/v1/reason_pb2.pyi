@@ -69,7 +69,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UPSTREAM_TIMEOUT: _ErrorReason.ValueType  # 10
     """A backend did not answer in time.
 
-    Metadata: `backend`, `timeout_seconds`.
+    Metadata: `backend`, `setting` (of the backend, which says how long to wait) and
+    `timeout_seconds`, which it is.
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 11
     """Every backend that serves the model is busy or limits its rate.
@@ -157,7 +158,8 @@ Metadata: `model`, `backends` (comma-separated, in the order tried).
 ERROR_REASON_UPSTREAM_TIMEOUT: ErrorReason.ValueType  # 10
 """A backend did not answer in time.
 
-Metadata: `backend`, `timeout_seconds`.
+Metadata: `backend`, `setting` (of the backend, which says how long to wait) and
+`timeout_seconds`, which it is.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 11
 """Every backend that serves the model is busy or limits its rate.

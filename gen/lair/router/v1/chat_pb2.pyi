@@ -724,6 +724,7 @@ class Route(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FALLBACK_COUNT_FIELD_NUMBER: _builtins.int
     QUEUE_DURATION_FIELD_NUMBER: _builtins.int
+    CONTEXT_CUT_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
     """The backend's configured name."""
     model: _builtins.str
@@ -732,6 +733,10 @@ class Route(_message.Message):
     """The short reason, for example `exact model`."""
     fallback_count: _builtins.int
     """How many backends were tried before this one."""
+    context_cut: _builtins.str
+    """What was left out of the prompt so that it fits the model's window, for example
+    `2 oldest turns left out; about 9000 tokens to 5800`. Empty if nothing was.
+    """
     @_builtins.property
     def queue_duration(self) -> _duration_pb2.Duration:
         """How long the request waited for its turn."""
@@ -744,10 +749,11 @@ class Route(_message.Message):
         reason: _builtins.str = ...,
         fallback_count: _builtins.int = ...,
         queue_duration: _duration_pb2.Duration | None = ...,
+        context_cut: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["queue_duration", b"queue_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "fallback_count", b"fallback_count", "model", b"model", "queue_duration", b"queue_duration", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "context_cut", b"context_cut", "fallback_count", b"fallback_count", "model", b"model", "queue_duration", b"queue_duration", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
