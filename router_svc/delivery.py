@@ -10,7 +10,7 @@ from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from lair.metrics.v1.usage_pb2 import RequestRecord
 from lair.metrics.v1.usage_service_pb2 import RecordRequestsRequest
 from lair.metrics.v1.usage_service_pb2_grpc import UsageServiceStub
-from svckit.errors import from_rpc_error
+from svckit.deadline import within
 from svckit.logging import get_logger
 from svckit.outbox import Deliver
 
@@ -25,10 +25,8 @@ def to_memory(channel: grpc.aio.Channel) -> Deliver:
 
     async def deliver(records: list[bytes]) -> None:
         request = AppendTurnsRequest(turns=[Turn.FromString(record) for record in records])
-        try:
-            reply = await stub.AppendTurns(request, timeout=_DELIVERY_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, "memory") from error
+        call = stub.AppendTurns(request, timeout=_DELIVERY_SECONDS)
+        reply = await within(_DELIVERY_SECONDS, call, service="memory")
         for refusal in reply.refusals:
             log.error("turn refused", request_id=refusal.request_id, why=refusal.message)
 
@@ -42,10 +40,8 @@ def to_metrics(channel: grpc.aio.Channel) -> Deliver:
     async def deliver(records: list[bytes]) -> None:
         parsed = [RequestRecord.FromString(record) for record in records]
         request = RecordRequestsRequest(records=parsed)
-        try:
-            reply = await stub.RecordRequests(request, timeout=_DELIVERY_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, "metrics") from error
+        call = stub.RecordRequests(request, timeout=_DELIVERY_SECONDS)
+        reply = await within(_DELIVERY_SECONDS, call, service="metrics")
         for refusal in reply.refusals:
             log.error("record refused", request_id=refusal.request_id, why=refusal.message)
 

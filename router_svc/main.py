@@ -37,6 +37,7 @@ from svckit.channels import connect
 from svckit.config import load_settings
 from svckit.errors import ServiceError
 from svckit.grpc_server import Servicers
+from svckit.hangup import on_hangup
 from svckit.logging import get_logger
 from svckit.outbox import Outbox
 from svckit.serve import serve_until_stopped
@@ -214,11 +215,11 @@ def _built_in(settings: Settings, memory: grpc.aio.Channel) -> list[Backend]:
 
 
 async def _reload_on_hangup(reloader: Reloader) -> None:
-    """Reload whenever the process gets SIGHUP; a fault of the configuration is logged."""
+    """Reload at SIGHUP, unless a terminal closed; a fault of the configuration is logged."""
     hangup = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
-        loop.add_signal_handler(signal.SIGHUP, hangup.set)
+        on_hangup(hangup.set)
     except (RuntimeError, ValueError):
         return  # not the main thread: `ReloadBackends` does the same
     try:

@@ -15,8 +15,8 @@ from tests.launcher.support import gone, until
 
 pytestmark = pytest.mark.e2e
 
-UP = [(), ("--separate",)]
-ALONE = ["gateway", "metrics"]
+UP = [(), ("--separate",), ("--single-process",)]
+ALONE = ["gateway", "metrics", "router"]
 QUIET = {"LAIR_ROUTER__DISCOVER": "false", "LAIR_MEMORY__INDEX": "false"}
 
 
