@@ -21,13 +21,12 @@ class Affinity:
         self._last: OrderedDict[bytes, tuple[str, str]] = OrderedDict()
         self._most = most
 
-    def last(self, call: ChatCall) -> tuple[str, str] | None:
-        """Return the backend and model of the conversation's last answer."""
-        return self._last.get(conversation_digest(call))
+    def last(self, digest: bytes) -> tuple[str, str] | None:
+        """Return the backend and model of the last answer in what `conversation_digest` names."""
+        return self._last.get(digest)
 
-    def note(self, call: ChatCall, backend: str, model: str) -> None:
+    def note(self, digest: bytes, backend: str, model: str) -> None:
         """Remember who answered."""
-        digest = conversation_digest(call)
         self._last[digest] = (backend, model)
         self._last.move_to_end(digest)
         if len(self._last) > self._most:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
-from lair.metrics.v1.usage_pb2 import STATUS_OK
 from lair.router.v1.chat_pb2 import ChatCall, ChatEvent
 from lair.router.v1.router_service_pb2 import ChatResponse
-from router_svc.affinity import Affinity
+from router_svc.affinity import Affinity, conversation_digest
 from router_svc.catalog import Catalog
 from router_svc.choosing import choose_now
 from router_svc.fitting import Fitting
@@ -39,10 +39,10 @@ from svckit.outbox import Outbox
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(NamedTuple):
     """A chat with its history, on its way to its candidates."""
 
+    digest: bytes
     remembered: Remembered
     fitting: Fitting
     ask: Ask
@@ -81,7 +81,7 @@ class Chats:
                 fitting.chat, fitting.candidates, life.trace, ready.ask
             )
             life.trace.completion(completion)
-            self._note_answer(call, life.trace, candidate, fitting)
+            self._note_answer(ready, life.trace, candidate)
             route = life.route(candidate)
             if fitting.cut:
                 route.context_cut = fitting.cut.summary()
@@ -102,7 +102,7 @@ class Chats:
                     if started and fitting.cut:
                         events[0].started.route.context_cut = fitting.cut.summary()
                     if events[-1].HasField("completed"):
-                        self._note_answer(call, life.trace, candidate, fitting)
+                        self._note_answer(ready, life.trace, candidate)
                     yield events
 
     def explain(self, call: ChatCall) -> Decision:
@@ -110,7 +110,8 @@ class Chats:
         ask = ask_of(call, self._default_priority)
         prompt = chat_prompt(call, self._estimator)
         decision = decide(
-            wish_of(call, self._affinity.last(call), prompt), self._catalog.known(ask)
+            wish_of(call, self._affinity.last(conversation_digest(call)), prompt),
+            self._catalog.known(ask),
         )
         told = tuple(_with_numbers(candidate, prompt) for candidate in decision.candidates)
         return replace(decision, candidates=told)
@@ -123,19 +124,18 @@ class Chats:
         remembered = await self._remember(call, life)
         full = remembered.call
         prompt = chat_prompt(full, self._estimator)
-        wish = wish_of(full, self._affinity.last(call), prompt)
+        digest = conversation_digest(call)
+        wish = wish_of(full, self._affinity.last(digest), prompt)
         decision = await choose_now(self._catalog, wish, ask)
         fitting = Fitting(full, prompt, decision.candidates)
         if self._summarising:
             await self._summarising.prepare(full, fitting)
-        return _Ready(remembered, fitting, ask)
+        return _Ready(digest, remembered, fitting, ask)
 
-    def _note_answer(
-        self, call: ChatCall, trace: Trace, candidate: Candidate, fitting: Fitting
-    ) -> None:
+    def _note_answer(self, ready: _Ready, trace: Trace, candidate: Candidate) -> None:
         """Remember who answered, how fast, and what it counted."""
-        self._affinity.note(call, candidate.backend, candidate.model)
-        fitting.learn(candidate, trace.usage)
+        self._affinity.note(ready.digest, candidate.backend, candidate.model)
+        ready.fitting.learn(candidate, trace.usage)
         if speed := trace.tokens_per_second():
             self._catalog.standings.measured(candidate.backend, speed)
 
@@ -157,7 +157,7 @@ class Chats:
 
     def _keep_turn(self, call: ChatCall, trace: Trace) -> None:
         """Journal what is remembered, if anything was answered."""
-        if trace.status == STATUS_OK or trace.first_token_us is not None:
+        if trace.answered:
             self._turns.append(trace.turn(call).SerializeToString(), conversation_key(call))
 
 

@@ -6,7 +6,7 @@ through: docs/adr/0006 says why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -101,23 +101,22 @@ class BackendView:
     price: float = 0.0
     # Its models by every name they can be asked for, aliases included.
     by_name: Mapping[str, ServedModel] = field(init=False, repr=False, compare=False)
-    # By kind, `chat` or `embeddings`, the one that is taken where none is named.
-    first: Mapping[str, ServedModel] = field(init=False, repr=False, compare=False)
+    # By kind, `chat` or `embeddings`: which are taken where none is named, best first.
+    of_kind: Mapping[str, Sequence[ServedModel]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the models: a request must not look at a thousand of them."""
         by_name = {model.id: model for model in self.snapshot.models}
         by_name |= {f"{self.name}/{model.id}": model for model in self.snapshot.models}
-        for alias, target in self.aliases.items():
-            if target in by_name:
-                by_name.setdefault(alias, by_name[target])
-        first: dict[str, ServedModel] = {}
-        for model in sorted(self.snapshot.models, key=lambda model: not model.loaded):
-            for kind in ("chat", "embeddings"):
-                if serves(model, kind):
-                    first.setdefault(kind, model)
-        object.__setattr__(self, "by_name", by_name)
-        object.__setattr__(self, "first", first)
+        # An alias stands for a model and never for an alias, so their order means nothing.
+        aliased = {name: by_name[to] for name, to in self.aliases.items() if to in by_name}
+        models = sorted(self.snapshot.models, key=lambda model: not model.loaded)
+        of_kind = {
+            kind: tuple(model for model in models if serves(model, kind))
+            for kind in ("chat", "embeddings")
+        }
+        object.__setattr__(self, "by_name", aliased | by_name)
+        object.__setattr__(self, "of_kind", of_kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from router_svc.model import (
     AUTO,
@@ -53,8 +54,7 @@ class Decision:
     refused: tuple[Refused, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(NamedTuple):
     """A backend, a model of it, and how the request names the two."""
 
     view: BackendView
@@ -87,21 +87,31 @@ _AT_EASE = Standing()
 
 def decide(wish: Wish, known: Catalogue) -> Decision:
     """Return who may answer, best first, and who may not. Raises MODEL_NOT_FOUND."""
-    pairs = _meant(wish, known)
     refused: list[Refused] = []
     allowed: list[_Pair] = []
-    for pair in pairs:
-        against = tuple(text for check in CONSTRAINTS if (text := check(pair, wish)))
-        if against:
-            refused.append(Refused(pair.view.name, pair.model.id, against))
-        else:
-            allowed.append(pair)
+    for pairs in _meant(wish, known):
+        for pair in pairs:
+            against = [text for check in CONSTRAINTS if (text := check(pair, wish))]
+            if not against:
+                allowed.append(pair)
+                break
+            _refuse(refused, pair, against)
     servers = [pair for pair in allowed if not pair.view.last_resort or pair.explicit]
     asked = [view for view in known.views if wish.backend in ("", view.name)]
     if not servers and any(not view.last_resort for view in asked):
         allowed = []  # the built-in answers stand in for no server, not for a refusing one
-    ordered = sorted(servers or allowed, key=lambda pair: [key(pair, wish) for _, key in ORDER])
-    return Decision(tuple(_candidate(pair, wish) for pair in ordered), tuple(refused))
+    may = servers or allowed
+    if len(may) > 1:
+        may = sorted(may, key=lambda pair: [key(pair, wish) for _, key in ORDER])
+    return Decision(tuple([_candidate(pair, wish) for pair in may]), tuple(refused))
+
+
+def _refuse(refused: list[Refused], pair: _Pair, against: Sequence[str]) -> None:
+    """Note what stands against a pair; of a server's 300 models with one reason the first."""
+    no = Refused(pair.view.name, pair.model.id, tuple(against))
+    last = refused[-1] if refused else None
+    if last is None or (last.backend, last.reasons) != (no.backend, no.reasons):
+        refused.append(no)
 
 
 def choose(wish: Wish, known: Catalogue) -> Decision:
@@ -115,36 +125,36 @@ def choose(wish: Wish, known: Catalogue) -> Decision:
 # -- what is meant -----------------------------------------------------------------
 
 
-def _meant(wish: Wish, known: Catalogue) -> list[_Pair]:
-    """List every backend and model that the request can mean."""
+def _meant(wish: Wish, known: Catalogue) -> Iterator[Iterable[_Pair]]:
+    """Yield what the request can mean, each time pairs of which the first that may is taken."""
     if wish.backend and all(view.name != wish.backend for view in known.views):
         names = ", ".join(view.name for view in known.views)
         message = f"X-Provider names the backend {wish.backend!r}; there are: {names}"
         raise ServiceError("INVALID_FIELD", message, field="X-Provider")
     if wish.model in _AUTO_NAMES:
-        return _every_chat_model(wish, known)
-    pairs = [
-        known.pair(view, model, place, wish.model, explicit=True)
-        for place, target in enumerate(known.aliases.get(wish.model, (wish.model,)))
-        for view in known.views
-        if (model := view.by_name.get(target))
-    ]
-    if not pairs:
+        for place, view in enumerate(known.views):
+            yield _of_auto(wish, known, view, place)
+        return
+    seen: set[tuple[str, str]] = set()
+    for place, target in enumerate(known.aliases.get(wish.model, (wish.model,))):
+        for view in known.views:
+            model = view.by_name.get(target)
+            if model and (view.name, model.id) not in seen:
+                seen.add((view.name, model.id))
+                yield (known.pair(view, model, place, wish.model, explicit=True),)
+    if not seen:
         raise _unknown(wish.model, known)
-    return pairs
 
 
-def _every_chat_model(wish: Wish, known: Catalogue) -> list[_Pair]:
-    """`auto`: of each backend the model of the conversation, else the first of the kind."""
+def _of_auto(wish: Wish, known: Catalogue, view: BackendView, place: int) -> Iterator[_Pair]:
+    """Yield a backend's models: that of the conversation, then all of the kind."""
     explicit = bool(wish.backend)
-    pairs: list[_Pair] = []
-    for place, view in enumerate(known.views):
-        model = view.first.get(wish.kind)
-        if wish.sticky and wish.sticky[0] == view.name:
-            model = view.by_name.get(wish.sticky[1], model)
-        if model:
-            pairs.append(known.pair(view, model, place, AUTO, explicit=explicit))
-    return pairs
+    last = view.by_name.get(wish.sticky[1]) if wish.sticky and wish.sticky[0] == view.name else None
+    if last:
+        yield known.pair(view, last, place, AUTO, explicit=explicit)
+    for model in view.of_kind[wish.kind]:
+        if model is not last:
+            yield known.pair(view, model, place, AUTO, explicit=explicit)
 
 
 # -- who may -----------------------------------------------------------------------
@@ -156,7 +166,9 @@ def _is_asked(pair: _Pair, wish: Wish) -> str:
 
 
 def _stays_in_the_house(pair: _Pair, wish: Wish) -> str:
-    return "X-Local-Only, and it is remote" if wish.local_only and not pair.view.local else ""
+    if not wish.local_only or (pair.view.local and not pair.model.remote):
+        return ""
+    return "X-Local-Only, and it is remote"
 
 
 def _is_free_to_be_chosen(pair: _Pair, wish: Wish) -> str:

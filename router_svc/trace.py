@@ -176,6 +176,11 @@ class Trace:
         """The tokens the backend counted."""
         return self._usage
 
+    @property
+    def answered(self) -> bool:
+        """Whether something came that is worth keeping, though its client may have left."""
+        return self._status == STATUS_OK or self._first_token_us is not None or bool(self._text)
+
     def tokens_per_second(self) -> float | None:
         """Return how fast the answer was generated: after its first token, where it streamed."""
         tokens = self._usage.completion_tokens if self._usage else 0

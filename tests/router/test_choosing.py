@@ -10,7 +10,7 @@ import pytest
 
 from lair.router.v1 import router_service_pb2 as pb
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
-from router_svc.affinity import Affinity
+from router_svc.affinity import Affinity, conversation_digest
 from svckit.config import ConfigError
 from svckit.errors import ServiceError
 from svckit.settings import Settings
@@ -54,12 +54,13 @@ async def test_a_conversation_moves_once_when_its_backend_fails(
 
 async def test_without_an_id_the_first_message_names_the_conversation() -> None:
     affinity = Affinity(most=2)
-    affinity.note(asking("hello"), "a", "m")
-    assert affinity.last(asking("hello")) == ("a", "m")
-    assert affinity.last(asking("good morning")) is None
+    hello = conversation_digest(asking("hello"))
+    affinity.note(hello, "a", "m")
+    assert affinity.last(conversation_digest(asking("hello"))) == ("a", "m")
+    assert affinity.last(conversation_digest(asking("good morning"))) is None
     for text in ("x", "y"):
-        affinity.note(asking(text), "b", "m")
-    assert affinity.last(asking("hello")) is None
+        affinity.note(conversation_digest(asking(text)), "b", "m")
+    assert affinity.last(hello) is None
 
 
 async def test_a_backend_that_keeps_failing_is_asked_last_and_still_asked(

@@ -109,12 +109,12 @@ async def test_a_client_may_leave_before_the_first_token(
     assert (await world.metrics.record()).status == STATUS_CLIENT_CANCELLED
 
 
-async def test_a_whole_answer_is_counted(
+async def test_a_whole_answer_is_counted_and_remembered(
     world: World, router: RouterServiceStub, server: OpenAIServer
 ) -> None:
     gate = asyncio.Event()
     server.script(Answer(completion("Hello").steps, before=(gate,)))
-    client = asyncio.create_task(answer(router, asking("hi")))
+    client = asyncio.create_task(answer(router, asking("hi", conversation="c")))
     await server.request(0)
     await leave(client)
     gate.set()
@@ -122,6 +122,7 @@ async def test_a_whole_answer_is_counted(
     assert (record.status, record.usage.total_tokens) == (STATUS_CLIENT_CANCELLED, 7)
     assert [attempt.status for attempt in record.attempts] == [STATUS_OK]
     assert not server.received[0].disconnected
+    assert (await world.memory.turn()).reply.text == "Hello"
 
 
 async def test_vectors_are_counted(
