@@ -13,11 +13,12 @@ from dataclasses import replace
 
 from router_svc.backends.base import Backend
 from router_svc.backends.discovery import discover
-from router_svc.model import BackendView, Snapshot, State, UpstreamError
+from router_svc.model import BackendView, ServedModel, Snapshot, State, UpstreamError
 from router_svc.policy import Catalogue
 from router_svc.queue import Ask, DeviceQueue
 from router_svc.standing import Standings
 from svckit.logging import get_logger
+from svckit.settings import Capability
 
 log = get_logger(__name__)
 
@@ -158,7 +159,9 @@ class Catalog:
             return
         # A backend that is down is remembered with what it served: it may come back.
         known = self._snapshot(name).models
-        self._snapshots[name] = replace(snapshot, models=snapshot.models or known)
+        able = self._backends[name].config.capabilities
+        models = tuple(_with(able, model) for model in snapshot.models) if able else snapshot.models
+        self._snapshots[name] = replace(snapshot, models=models or known)
 
     def _snapshot(self, name: str) -> Snapshot:
         return self._snapshots.get(name, Snapshot())
@@ -174,3 +177,9 @@ class Catalog:
             aliases=backend.config.aliases,
             price=backend.config.price,
         )
+
+
+def _with(able: Mapping[Capability, bool], model: ServedModel) -> ServedModel:
+    """Let the configuration go before what the server says of a model."""
+    known = {str(name): can for name, can in able.items()}
+    return replace(model, capabilities=replace(model.capabilities, **known))

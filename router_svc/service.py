@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 
 import grpc
 import msgspec
@@ -250,5 +251,6 @@ def _model(backend: Backend, served: ServedModel) -> pb.Model:
         created=served.created,
         context_length=served.context_length,
         loaded=served.loaded,
+        capabilities=pb.ModelCapabilities(**asdict(served.capabilities)),
         extra_json=msgspec.json.encode(served.extra) if served.extra else b"",
     )

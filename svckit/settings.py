@@ -198,6 +198,9 @@ class LlamaCpp(Section):
     threads: int = Field(0, ge=0, description="CPU threads; 0 lets llama.cpp choose.")
 
 
+Capability = Literal["chat", "embeddings", "tools", "vision", "json_schema", "reasoning"]
+
+
 class Backend(Section):
     """A server that answers for models; one `[[backends]]` table each."""
 
@@ -244,6 +247,11 @@ class Backend(Section):
         ge=128,
         description="Context window of its models in tokens; Ollama is asked for it (`num_ctx`). "
         "Default: what it says; of Ollama what a prompt needs, up to the model's maximum.",
+    )
+    capabilities: dict[Capability, bool] = Field(
+        default_factory=dict,
+        description="What its models can do, where it does not say or is wrong: "
+        "`{vision = false, tools = true}`. Also `chat`, `embeddings`, `json_schema`, `reasoning`.",
     )
     split_think: bool = Field(
         default=False,

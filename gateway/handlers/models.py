@@ -64,6 +64,8 @@ def _model_json(model: Model) -> dict[str, Any]:
         out["context_length"] = model.context_length
     if model.HasField("loaded"):
         out["loaded"] = model.loaded
+    if able := [field.name for field, can in model.capabilities.ListFields() if can]:
+        out["capabilities"] = able
     if model.alias_targets:
         out["alias_targets"] = list(model.alias_targets)
     return with_extra(out, model.extra_json)

@@ -14,13 +14,14 @@ from lair.memory.v1.conversation_pb2 import Conversation, StoredMessage
 from lair.memory.v1.recall_service_pb2 import GetIndexStatusResponse
 from lair.metrics.v1 import report_service_pb2 as reports_pb2
 from lair.metrics.v1.usage_pb2 import Attempt, RequestRecord, Status
-from lair.router.v1.router_service_pb2 import Backend, BackendState, Model
+from lair.router.v1.router_service_pb2 import Backend, BackendState, Model, ModelCapabilities
 from svckit.channels import connect
 from svckit.settings import Gateway, Metrics, Settings
 from tests.gateway.conftest import Stack
 
 TIME = Timestamp(seconds=1_700_000_000)
 UP = Backend(name="ollama", kind="openai", local=True, state=BackendState.BACKEND_STATE_UP)
+ABLE = ModelCapabilities(chat=True, vision=False)
 DOWN = Backend(name="vllm", state=BackendState.BACKEND_STATE_DOWN, last_error="refused")
 
 
@@ -28,7 +29,9 @@ DOWN = Backend(name="vllm", state=BackendState.BACKEND_STATE_DOWN, last_error="r
 async def test_models_are_listed_through_all_pages(stack: Stack, path):
     stack.router.models = [
         Model(id="auto"),
-        Model(id="m", backend="ollama", context_length=8192, loaded=True, created=7),
+        Model(
+            id="m", backend="ollama", context_length=8192, loaded=True, created=7, capabilities=ABLE
+        ),
         Model(id="n", backend="vllm", extra_json=b'{"max_model_len": 4096}'),
         Model(id="small", alias_targets=["m", "vllm/n"]),
     ]
@@ -46,6 +49,7 @@ async def test_models_are_listed_through_all_pages(stack: Stack, path):
                 "backend": "ollama",
                 "context_length": 8192,
                 "loaded": True,
+                "capabilities": ["chat"],
             },
             {
                 "id": "n",

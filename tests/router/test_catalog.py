@@ -77,8 +77,11 @@ async def test_a_server_on_a_given_port_is_found_used_and_forgotten(
     async with world.router(router=look) as router:
         assert list(await backends(router)) == ["lair"]
         async with OpenAIServer("found", port=port) as server:
-            found = (await until(router, lambda known: name in known))[name]
-            assert (found.state, list(found.models)) == (BACKEND_STATE_UP, ["found"])
+            up = await until(
+                router, lambda known: name in known and known[name].state == BACKEND_STATE_UP
+            )
+            found = up[name]
+            assert list(found.models) == ["found"]
             assert (found.local, found.url) == (True, server.url)
             route = (await answer(router, asking("hi"))).route
             assert (route.backend, route.model) == (name, "found")

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from lair.common.v1.chat_pb2 import ContentPart, ImageUrl
 from lair.router.v1 import router_service_pb2 as pb
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from router_svc.affinity import Affinity, conversation_digest
@@ -204,3 +205,31 @@ async def test_aliases_are_listed_with_what_they_stand_for(
     found = {model.id: list(model.alias_targets) for model in listed.models}
     assert found["small"] == ["a/tiny"]
     assert found["tiny"] == []
+
+
+async def test_what_models_can_do_is_configured_where_the_server_does_not_say(
+    world: World, server: OpenAIServer, other: OpenAIServer
+) -> None:
+    server.script(ANSWER)
+    other.script(ANSWER)
+    async with world.router(server, other, backend={"capabilities": {"tools": True}}) as router:
+        listed = await router.ListModels(pb.ListModelsRequest())
+        assert [m.capabilities.tools for m in listed.models if m.backend == "a"] == [True]
+    blind = Settings.model_validate(
+        {
+            **world.settings.model_dump(),
+            "backends": [
+                {"name": "a", "url": server.url, "capabilities": {"vision": False}},
+                {"name": "b", "url": other.url},
+            ],
+        }
+    )
+    async with world.router(server, other, reread=lambda: blind) as router:
+        await router.ReloadBackends(pb.ReloadBackendsRequest())
+        assert await backend_of(router, "one") == "a"
+        call = asking("")
+        picture = ContentPart(
+            type="image_url", image_url=ImageUrl(url="data:image/png;base64,eA==")
+        )
+        call.messages[0].parts.parts.append(picture)
+        assert (await answer(router, call)).route.backend == "b"

@@ -447,6 +447,7 @@ class Model(_message.Message):
     CREATED_FIELD_NUMBER: _builtins.int
     LOADED_FIELD_NUMBER: _builtins.int
     ALIAS_TARGETS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The name to ask for."""
@@ -464,6 +465,10 @@ class Model(_message.Message):
     def alias_targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What it stands for, best first, where it is a name of the configuration."""
 
+    @_builtins.property
+    def capabilities(self) -> Global___ModelCapabilities:
+        """What it can do, where the backend or the configuration says."""
+
     def __init__(
         self,
         *,
@@ -473,11 +478,12 @@ class Model(_message.Message):
         created: _builtins.int = ...,
         loaded: _builtins.bool | None = ...,
         alias_targets: _abc.Iterable[_builtins.str] | None = ...,
+        capabilities: Global___ModelCapabilities | None = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "_loaded", b"_loaded", "context_length", b"context_length", "loaded", b"loaded"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "_loaded", b"_loaded", "capabilities", b"capabilities", "context_length", b"context_length", "loaded", b"loaded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "_loaded", b"_loaded", "alias_targets", b"alias_targets", "backend", b"backend", "context_length", b"context_length", "created", b"created", "extra_json", b"extra_json", "id", b"id", "loaded", b"loaded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context_length", b"_context_length", "_loaded", b"_loaded", "alias_targets", b"alias_targets", "backend", b"backend", "capabilities", b"capabilities", "context_length", b"context_length", "created", b"created", "extra_json", b"extra_json", "id", b"id", "loaded", b"loaded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__context_length: _TypeAlias = _typing.Literal["context_length"]  # noqa: Y015
     _WhichOneofArgType__context_length: _TypeAlias = _typing.Literal["_context_length", b"_context_length"]  # noqa: Y015
@@ -489,6 +495,71 @@ class Model(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__loaded) -> _WhichOneofReturnType__loaded | None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ModelCapabilities(_message.Message):
+    """What a model can do. Each is unset where nobody says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAT_FIELD_NUMBER: _builtins.int
+    EMBEDDINGS_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    VISION_FIELD_NUMBER: _builtins.int
+    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    chat: _builtins.bool
+    """Answers chats."""
+    embeddings: _builtins.bool
+    """Makes vectors."""
+    tools: _builtins.bool
+    """Calls tools."""
+    vision: _builtins.bool
+    """Sees pictures."""
+    json_schema: _builtins.bool
+    """Holds answers to a JSON schema."""
+    reasoning: _builtins.bool
+    """Thinks before it answers."""
+    def __init__(
+        self,
+        *,
+        chat: _builtins.bool | None = ...,
+        embeddings: _builtins.bool | None = ...,
+        tools: _builtins.bool | None = ...,
+        vision: _builtins.bool | None = ...,
+        json_schema: _builtins.bool | None = ...,
+        reasoning: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chat", b"_chat", "_embeddings", b"_embeddings", "_json_schema", b"_json_schema", "_reasoning", b"_reasoning", "_tools", b"_tools", "_vision", b"_vision", "chat", b"chat", "embeddings", b"embeddings", "json_schema", b"json_schema", "reasoning", b"reasoning", "tools", b"tools", "vision", b"vision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chat", b"_chat", "_embeddings", b"_embeddings", "_json_schema", b"_json_schema", "_reasoning", b"_reasoning", "_tools", b"_tools", "_vision", b"_vision", "chat", b"chat", "embeddings", b"embeddings", "json_schema", b"json_schema", "reasoning", b"reasoning", "tools", b"tools", "vision", b"vision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__chat: _TypeAlias = _typing.Literal["chat"]  # noqa: Y015
+    _WhichOneofArgType__chat: _TypeAlias = _typing.Literal["_chat", b"_chat"]  # noqa: Y015
+    _WhichOneofReturnType__embeddings: _TypeAlias = _typing.Literal["embeddings"]  # noqa: Y015
+    _WhichOneofArgType__embeddings: _TypeAlias = _typing.Literal["_embeddings", b"_embeddings"]  # noqa: Y015
+    _WhichOneofReturnType__json_schema: _TypeAlias = _typing.Literal["json_schema"]  # noqa: Y015
+    _WhichOneofArgType__json_schema: _TypeAlias = _typing.Literal["_json_schema", b"_json_schema"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning: _TypeAlias = _typing.Literal["reasoning"]  # noqa: Y015
+    _WhichOneofArgType__reasoning: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning"]  # noqa: Y015
+    _WhichOneofReturnType__tools: _TypeAlias = _typing.Literal["tools"]  # noqa: Y015
+    _WhichOneofArgType__tools: _TypeAlias = _typing.Literal["_tools", b"_tools"]  # noqa: Y015
+    _WhichOneofReturnType__vision: _TypeAlias = _typing.Literal["vision"]  # noqa: Y015
+    _WhichOneofArgType__vision: _TypeAlias = _typing.Literal["_vision", b"_vision"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chat) -> _WhichOneofReturnType__chat | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__embeddings) -> _WhichOneofReturnType__embeddings | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__json_schema) -> _WhichOneofReturnType__json_schema | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning) -> _WhichOneofReturnType__reasoning | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tools) -> _WhichOneofReturnType__tools | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vision) -> _WhichOneofReturnType__vision | None: ...
+
+Global___ModelCapabilities: _TypeAlias = ModelCapabilities  # noqa: Y015
 
 @_typing.final
 class ListBackendsRequest(_message.Message):
