@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiohttp import web
 from aiohttp.http_exceptions import InvalidURLError, LineTooLong
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from gateway.dialects.errors import error_headers, error_json
 from gateway.middleware import as_service_error

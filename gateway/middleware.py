@@ -8,7 +8,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from gateway import cors
 from gateway.context import SETTINGS, has_request_id, request_id_of, set_request_id

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from typing import Any
 
-import uuid6
+import uuid_utils
 from rich.console import Console
 from rich.text import Text
 
@@ -57,7 +57,7 @@ def chat(settings: Settings, question: Question) -> None:
     if question.conversation_id == LAST:
         conversation_id = conversation.last(settings.data_dir)
     else:
-        conversation_id = question.conversation_id or f"chat-{uuid6.uuid7()}"
+        conversation_id = question.conversation_id or f"chat-{uuid_utils.uuid7()}"
     streamed = question.stream and not question.as_json
     answer = Answer(conversation_id)
     reply = _send(settings, question, conversation_id, streamed=streamed)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import uuid6
+import uuid_utils
 
 from memory_svc.model import (
     ActivePath,
@@ -53,7 +53,7 @@ class Conversations:
 
     async def create(self, new: NewConversation) -> Conversation:
         """Begin a conversation; `new.id` is made up if empty."""
-        conversation_id = new.id or str(uuid6.uuid7())
+        conversation_id = new.id or str(uuid_utils.uuid7())
         created = await self._store.create(replace(new, id=conversation_id), now_us())
         if created is None:
             raise ServiceError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from router_svc.backends.base import Backend
@@ -44,6 +45,8 @@ class Catalog:
         self._found: set[str] = set()
         self._retired: list[Backend] = []
         self._snapshots: dict[str, Snapshot] = {}
+        self._errors: dict[str, str] = {}
+        self._gone = asyncio.Event()  # a request found that a server is
         self._in_flight: dict[str, int] = {}
         self._probe_seconds = probe_seconds
         self._ports = discover_ports
@@ -73,6 +76,10 @@ class Catalog:
         """Return the queue of a backend's device. Raises `UpstreamError` as `backend` does."""
         return self.standings.devices.of(self.backend(name))
 
+    def last_error(self, name: str) -> str:
+        """Return what went wrong last with a backend, though it may be well again."""
+        return self._errors.get(name, "")
+
     def begin(self, name: str) -> None:
         """Count a request that `name` works on."""
         self._in_flight[name] = self._in_flight.get(name, 0) + 1
@@ -90,11 +97,13 @@ class Catalog:
             self._note(name, error)
 
     def _note(self, name: str, error: UpstreamError) -> None:
+        self._errors[name] = error.public_message
         before = self._snapshots.get(name)
         if before:
             state = State.DOWN if error.unreachable else before.state
             self._snapshots[name] = replace(before, error=error.public_message, state=state)
             if state is not before.state:
+                self._gone.set()
                 self._views = tuple(self._view(known) for known in self._backends)
 
     async def refresh(self, *, if_older: bool = False) -> None:
@@ -132,6 +141,7 @@ class Catalog:
             gone = [name for name in old if name not in self._backends]
             for name in gone:
                 self._snapshots.pop(name, None)
+                self._errors.pop(name, None)
             return gone
 
     async def watch(self) -> None:
@@ -141,7 +151,11 @@ class Catalog:
             down = any(s.state in (State.DOWN, State.LOADING) for s in self._snapshots.values())
             # Who is away is looked for more often: its owner is waiting for it to come back.
             pause = min(self._probe_seconds, _AWAY_SECONDS) if down else self._probe_seconds
-            await asyncio.sleep(pause)
+            self._gone.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._gone.wait()
+                    await asyncio.sleep(min(pause, _AWAY_SECONDS))
 
     async def close(self) -> None:
         """Close every backend's connections."""
@@ -149,6 +163,8 @@ class Catalog:
             await backend.close()
 
     async def _update(self, name: str, snapshot: Snapshot) -> None:
+        if snapshot.error:
+            self._errors[name] = snapshot.error
         before = self._snapshot(name).state
         if snapshot.state is not before:
             log.info("backend", backend=name, state=snapshot.state.name, error=snapshot.error)

@@ -107,6 +107,7 @@ class Chats:
 
     def explain(self, call: ChatCall) -> Decision:
         """Decide without running anything, and without the conversation's history."""
+        call.caller.user_id = call.caller.user_id or self._ledger.default_user
         ask = ask_of(call, self._default_priority)
         prompt = chat_prompt(call, self._estimator)
         decision = decide(

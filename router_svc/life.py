@@ -16,7 +16,7 @@ from functools import cache
 from typing import Self
 
 from prometheus_client import Counter, Histogram
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from lair.metrics.v1.usage_pb2 import Status
 from lair.router.v1.chat_pb2 import ChatEvent, Route
@@ -48,6 +48,8 @@ class Life:
 
     `at_end` is called with the trace after its record is written.
     """
+
+    in_flight = 0  # of this process, for its gauge
 
     def __init__(self, call: Call, ledger: Ledger, *, streamed: bool) -> None:
         if not call.request_id:
@@ -89,11 +91,11 @@ class Life:
         _measure(self.trace)
 
     def __enter__(self) -> Self:
-        telemetry.IN_FLIGHT.inc()
+        Life.in_flight += 1
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        telemetry.IN_FLIGHT.dec()
+        Life.in_flight -= 1
         if isinstance(error, ServiceError):
             self.trace.failed(error.reason)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
@@ -104,6 +106,9 @@ class Life:
             self.trace.rest.add_done_callback(lambda _: self.journal())
         else:
             self.journal()
+
+
+telemetry.IN_FLIGHT.set_function(lambda: Life.in_flight)
 
 
 @cache

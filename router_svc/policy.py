@@ -254,8 +254,10 @@ ORDER: tuple[tuple[str, Callable[[_Pair, Wish], float]], ...] = (
 
 def _candidate(pair: _Pair, wish: Wish) -> Candidate:
     view, state = pair.view, pair.view.snapshot.state.name.lower()
+    moved = _moved(pair, wish)
     notes = [
         "same as the conversation's last answer" if _is_sticky(pair, wish) else "",
+        moved,
         state,
         pair.standing.resting,
         "loaded" if pair.model.loaded else "not loaded" if pair.model.loaded is False else "",
@@ -269,8 +271,17 @@ def _candidate(pair: _Pair, wish: Wish) -> Candidate:
     else:
         first = next(filter(None, notes))
         head = f"auto: {first}" if pair.named == AUTO else f"model {pair.named}"
+        if moved and pair.named != AUTO:
+            head = f"{head}, {moved}"
     window = pair.model.context_length
     return Candidate(view.name, pair.model.id, head, tuple(filter(None, notes)), window)
+
+
+def _moved(pair: _Pair, wish: Wish) -> str:
+    """Say that the conversation goes on elsewhere, if it does."""
+    if wish.sticky is None or wish.sticky[0] == pair.view.name:
+        return ""
+    return f"moved from {wish.sticky[0]}"
 
 
 # -- why nobody --------------------------------------------------------------------

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -163,7 +164,7 @@ class DeviceQueue:
 
     def _start(self, entry: _Entry) -> None:
         self._running += 1
-        entry.started = asyncio.get_running_loop().time()
+        entry.started = time.monotonic()
         self._settle(entry, _State.ADMITTED)
 
     def _admit(self) -> None:
@@ -176,8 +177,9 @@ class DeviceQueue:
         self._settle(entry, _State.GONE)
         if state is _State.ADMITTED:
             self._running -= 1
-            self._measure(asyncio.get_running_loop().time() - entry.started)
-            self._admit()
+            self._measure(time.monotonic() - entry.started)
+            if self._line:
+                self._admit()
         elif state is _State.WAITING:
             self._remove(entry)
 
@@ -194,7 +196,8 @@ class DeviceQueue:
     def _settle(self, entry: _Entry, state: _State) -> None:
         entry.state = state
         entry.tell()
-        self._watched.discard(entry)
+        if self._watched:
+            self._watched.discard(entry)
         if entry.timer is not None:
             entry.timer.cancel()
 

@@ -209,7 +209,7 @@ class RouterService(rpc.RouterServiceServicer):
             url=masked(backend.url),
             local=backend.local,
             state=_STATES[snapshot.state],
-            last_error=snapshot.error,
+            last_error=self._catalog.last_error(backend.name),
             check_time=to_timestamp(snapshot.checked_us),
             models=[model.id for model in snapshot.models],
             in_flight_count=in_flight,

@@ -79,7 +79,7 @@ class Outbox:
         self._settled = asyncio.Condition()
         self._keys: deque[str] = deque()  # of the pending records, in order
         self._by_key: Counter[str] = Counter()
-        self._pending_gauge = OUTBOX_PENDING.labels(name)
+        OUTBOX_PENDING.labels(name).set_function(lambda: len(self._keys))
         self._suspects = 0  # records of a refused batch that go one by one
         self.dropped_count = 0
         try:
@@ -111,7 +111,6 @@ class Outbox:
         if self._write(_HEAD.pack(len(record), _checksum(record)) + record):
             self._keys.append(key)
             self._by_key[key] += 1
-            self._pending_gauge.set(len(self._keys))
             self._wake.set()
             if len(self._keys) >= self._batch_size:
                 self._hurry.set()
@@ -237,7 +236,6 @@ class Outbox:
             count = len(_parse(self._path(segment), offset if segment == reading else 0)[0])
             self._keys.extend([_RECOVERED] * count)
             self._by_key[_RECOVERED] += count
-        self._pending_gauge.set(len(self._keys))
         # Never append behind a record that a crash cut short: begin a new segment.
         return segments[-1] + 1, reading, offset
 
@@ -324,7 +322,6 @@ class Outbox:
             self._by_key[key] -= 1
             if not self._by_key[key]:
                 del self._by_key[key]
-        self._pending_gauge.set(len(self._keys))
         if not self._keys and self._written:
             self._forget_delivered()
 

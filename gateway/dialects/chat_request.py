@@ -6,7 +6,9 @@ the dialect and are not part of the call: the router always asks for usage itsel
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -46,27 +48,22 @@ def parse_chat_request(body: bytes) -> ChatBody:
 
 
 def _parse_call(fields: Fields) -> ChatCall:
-    tools = fields.items("tools")
-    return ChatCall(
+    call = ChatCall(
         model=take_model(fields),
         messages=[
             parse_message(message, f"messages[{index}]")
             for index, message in enumerate(_take_messages(fields))
         ],
-        tools=[_parse_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)],
-        tool_choice_json=_take_tool_choice(fields),
-        parallel_tool_calls=fields.flag("parallel_tool_calls"),
-        temperature=fields.number("temperature", 0, MAX_TEMPERATURE),
-        top_p=fields.number("top_p", 0, 1),
-        # -1 is how clients of llama.cpp and LM Studio write "no limit".
-        max_tokens=fields.integer("max_tokens", -1, INT64_MAX),
-        max_completion_tokens=fields.integer("max_completion_tokens", -1, INT64_MAX),
-        n=fields.integer("n", 1, MAX_CHOICES),
-        stop=take_stop(fields),
-        seed=fields.integer("seed", INT64_MIN, INT64_MAX),
-        response_format_json=_take_response_format(fields),
-        reasoning_effort=fields.text("reasoning_effort"),
     )
+    sent = [read for name, read in _OPTIONAL.items() if name in fields]
+    if sent:  # few clients send many of them
+        call.MergeFrom(ChatCall(**dict(read(fields) for read in sent)))
+    return call
+
+
+def _parse_tools(fields: Fields) -> list[Tool]:
+    tools = fields.items("tools")
+    return [_parse_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
 
 
 def _take_messages(fields: Fields) -> list[object]:
@@ -125,3 +122,30 @@ def _parse_function(value: object, path: str) -> FunctionSpec:
         spec.parameters_json = msgspec.json.encode(parameters)
     spec.extra_json = fields.extra()
     return spec
+
+
+# By the name a client gives a field: its name in the contract, and its value.
+_OPTIONAL: Mapping[str, Callable[[Fields], tuple[str, Any]]] = {
+    "tools": lambda fields: ("tools", _parse_tools(fields)),
+    "tool_choice": lambda fields: ("tool_choice_json", _take_tool_choice(fields)),
+    "parallel_tool_calls": lambda fields: (
+        "parallel_tool_calls",
+        fields.flag("parallel_tool_calls"),
+    ),
+    "temperature": lambda fields: (
+        "temperature",
+        fields.number("temperature", 0, MAX_TEMPERATURE),
+    ),
+    "top_p": lambda fields: ("top_p", fields.number("top_p", 0, 1)),
+    # -1 is how clients of llama.cpp and LM Studio write "no limit".
+    "max_tokens": lambda fields: ("max_tokens", fields.integer("max_tokens", -1, INT64_MAX)),
+    "max_completion_tokens": lambda fields: (
+        "max_completion_tokens",
+        fields.integer("max_completion_tokens", -1, INT64_MAX),
+    ),
+    "n": lambda fields: ("n", fields.integer("n", 1, MAX_CHOICES)),
+    "stop": lambda fields: ("stop", take_stop(fields)),
+    "seed": lambda fields: ("seed", fields.integer("seed", INT64_MIN, INT64_MAX)),
+    "response_format": lambda fields: ("response_format_json", _take_response_format(fields)),
+    "reasoning_effort": lambda fields: ("reasoning_effort", fields.text("reasoning_effort")),
+}

@@ -38,6 +38,10 @@ class Fields:
         """Tell whether anything is left."""
         return bool(self._left)
 
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a field is left, null included."""
+        return name in self._left
+
     def path(self, name: str) -> str:
         """Return the path of the field `name`."""
         return f"{self._path}.{name}" if self._path else name

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -161,13 +161,19 @@ def lair_environment(**settings: str) -> dict[str, str]:
 def lair_up(
     folder: Path,
     *options: str,
-    backends: dict[str, str] | None = None,
+    backends: Mapping[str, str | dict[str, Any]] | None = None,
     port: int | None = None,
     **settings: str,
 ) -> Iterator[Lair]:
-    """Start `lair up` with its data in `folder`; stop it at the end."""
+    """Start `lair up` with its data in `folder`; stop it at the end.
+
+    A backend is its URL, or its table of the settings.
+    """
     port = port or free_ports(5)
-    tables = [{"name": name, "url": url} for name, url in (backends or {}).items()]
+    tables = [
+        {"name": name, **(table if isinstance(table, dict) else {"url": table})}
+        for name, table in (backends or {}).items()
+    ]
     environment = lair_environment(
         LAIR_BACKENDS=json.dumps(tables), **{"LAIR_MEMORY__INDEX": "false", **settings}
     )
