@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -164,7 +163,7 @@ class DeviceQueue:
 
     def _start(self, entry: _Entry) -> None:
         self._running += 1
-        entry.started = time.monotonic()
+        entry.started = asyncio.get_running_loop().time()
         self._settle(entry, _State.ADMITTED)
 
     def _admit(self) -> None:
@@ -177,7 +176,7 @@ class DeviceQueue:
         self._settle(entry, _State.GONE)
         if state is _State.ADMITTED:
             self._running -= 1
-            self._measure(time.monotonic() - entry.started)
+            self._measure(asyncio.get_running_loop().time() - entry.started)
             if self._line:
                 self._admit()
         elif state is _State.WAITING:
