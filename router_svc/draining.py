@@ -14,27 +14,27 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from lair.router.v1.chat_pb2 import ChatCompletion, ChatEvent
+from router_svc.attempt import Attempt
 from router_svc.model import UpstreamError
 from router_svc.trace import Trace
-from router_svc.turns import Turn
 
 _Answer = TypeVar("_Answer")
 _Batch = list[ChatEvent] | None
 
 
-async def drained(answering: Awaitable[_Answer], turn: Turn) -> _Answer:
+async def drained(answering: Awaitable[_Answer], attempt: Attempt) -> _Answer:
     """Return a whole answer; cancelled, leave a task behind that waits for it."""
     step = asyncio.ensure_future(answering)
     try:
         return await asyncio.shield(step)
     except asyncio.CancelledError:
         if not step.cancelled():
-            _leave(turn, _wait(step, turn.trace))
+            _leave(attempt, _wait(step, attempt.trace))
         raise
 
 
 async def drained_stream(
-    batches: AsyncGenerator[list[ChatEvent]], turn: Turn, held: Sequence[ChatEvent]
+    batches: AsyncGenerator[list[ChatEvent]], attempt: Attempt, held: Sequence[ChatEvent]
 ) -> AsyncGenerator[list[ChatEvent]]:
     """Yield what `batches` yields; closed early, leave a task behind that reads on.
 
@@ -51,8 +51,8 @@ async def drained_stream(
             yield events
     except (asyncio.CancelledError, GeneratorExit):
         if step is None or not step.cancelled():
-            turn.trace.events(held)
-            _leave(turn, _read_on(step, batches, turn.trace))
+            attempt.trace.events(held)
+            _leave(attempt, _read_on(step, batches, attempt.trace))
         raise
 
 
@@ -60,22 +60,22 @@ async def _next(batches: AsyncGenerator[list[ChatEvent]]) -> _Batch:
     return await anext(batches, None)
 
 
-def _leave(turn: Turn, rest: Coroutine[Any, Any, None]) -> None:
-    turn.trace.rest = turn.keep().start(_end(rest, turn))
+def _leave(attempt: Attempt, rest: Coroutine[Any, Any, None]) -> None:
+    attempt.trace.rest = attempt.keep().start(_end(rest, attempt))
 
 
-async def _end(rest: Coroutine[Any, Any, None], turn: Turn) -> None:
-    """Run `rest`, then end the turn as that ended."""
+async def _end(rest: Coroutine[Any, Any, None], attempt: Attempt) -> None:
+    """Run `rest`, then end the attempt as that ended."""
     error: BaseException | None = None
     try:
         await rest
-    except UpstreamError as failure:  # told by the turn's end
+    except UpstreamError as failure:  # told by the attempt's end
         error = failure
     except BaseException as failure:
         error = failure
         raise
     finally:
-        turn.end(error)
+        attempt.end(error)
 
 
 async def _wait(step: asyncio.Future[Any], trace: Trace) -> None:

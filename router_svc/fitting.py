@@ -126,17 +126,17 @@ class Fitting:
         if error.reason != "CONTEXT_LENGTH_EXCEEDED" or not window:
             return False
         estimate, counted = await self._estimate(backend, model)
+        before, wanted = estimate(self._sent.messages), estimate
         if not counted:
-            scale = _BEYOND * window / estimate(self._sent.messages)
-            estimate = self._prompt.estimator.of_messages(
-                self._call, backend.name, model, scale=max(1.0, scale)
-            )
-        before = len(self._sent.messages)
+            scale = max(1.0, _BEYOND * window / before)
+            of_messages = self._prompt.estimator.of_messages
+            wanted = of_messages(self._call, backend.name, model, scale=scale)
         try:
-            self._send(self._fitted(backend, model, estimate, counted=counted))
+            self._send(self._fitted(backend, model, wanted, counted=counted))
         except UpstreamError:
             return False  # what the backend said is told
-        return len(self._sent.messages) < before
+        # In tokens: what is sent now may be more messages, with turns in place of a summary.
+        return estimate(self._sent.messages) < before
 
     def _send(self, fitted: Fitted) -> None:
         if fitted.cut:

@@ -44,11 +44,18 @@ class Leftovers:
         assert self._deadline is not None, "it has just been set"
         while self._tasks:  # what ends may leave more behind
             seconds = self._deadline - time.monotonic()
-            if seconds <= 0:
-                log.warning("work without a client is cut short", count=len(self._tasks))
-                for task in self._tasks:
-                    task.cancel()
-            await asyncio.wait(self._tasks, timeout=seconds if seconds > 0 else None)
+            if seconds > 0:
+                await asyncio.wait(self._tasks, timeout=seconds)
+            else:
+                await self._end_all()
+
+    async def _end_all(self) -> None:
+        await asyncio.sleep(0)  # who is cancelled before its first step has no chance to clean up
+        if late := set(self._tasks):
+            log.warning("work without a client is cut short", count=len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

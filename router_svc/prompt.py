@@ -132,7 +132,7 @@ def chat_prompt(call: ChatCall, estimator: TokenEstimator) -> Prompt:
     """Return the prompt of a chat, of which old turns may go."""
     return Prompt(
         estimator,
-        cap=call.route.max_context_tokens,
+        cap=max(0, call.route.max_context_tokens),
         reply_tokens=max(0, call.max_completion_tokens or call.max_tokens),
         glance=partial(at_most, call),
         whole=partial(measure, call),
@@ -145,7 +145,7 @@ def text_prompt(call: CompletionCall, estimator: TokenEstimator) -> Prompt:
     whole = partial(measure_texts, call.prompts, call.suffix)
     return Prompt(
         estimator,
-        cap=call.route.max_context_tokens,
+        cap=max(0, call.route.max_context_tokens),
         reply_tokens=max(0, call.max_tokens),
         glance=lambda: 2 * call.ByteSize(),
         whole=whole,

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from lair.router.v1.chat_pb2 import ChatEvent, Waiting
+from router_svc.attempt import Attempt
 from router_svc.backends.base import Backend
 from router_svc.backends.limits import LateError
 from router_svc.catalog import Catalog
@@ -19,7 +20,6 @@ from router_svc.draining import drained, drained_stream
 from router_svc.model import Call, Candidate, UpstreamError
 from router_svc.queue import Ask
 from router_svc.trace import Trace
-from router_svc.turns import Turn
 from svckit.errors import ServiceError
 
 _Answer = TypeVar("_Answer")
@@ -56,12 +56,12 @@ class Relay:
         failures: list[UpstreamError] = []
         for candidate in candidates:
             try:
-                with Turn(self._catalog, candidate, trace, ask) as turn:
-                    await turn.place.admitted()
-                    backend = turn.begin()
+                with Attempt(self._catalog, candidate, trace, ask) as attempt:
+                    await attempt.place.admitted()
+                    backend = attempt.begin()
                     answering = request(backend, candidate.model)
                     if backend.config.on_disconnect == "drain":
-                        answering = drained(answering, turn)
+                        answering = drained(answering, attempt)
                     answer = await answering
             except UpstreamError as error:
                 failures.append(error)
@@ -88,13 +88,13 @@ class Relay:
             held: list[ChatEvent] = []
             begun = False
             try:
-                with Turn(self._catalog, candidate, trace, ask) as turn:
-                    async for position in turn.place.positions():
+                with Attempt(self._catalog, candidate, trace, ask) as attempt:
+                    async for position in attempt.place.positions():
                         yield [ChatEvent(waiting=Waiting(position=position))], candidate
-                    backend = turn.begin()
+                    backend = attempt.begin()
                     answering = request(backend, candidate.model)
                     if backend.config.on_disconnect == "drain":
-                        answering = drained_stream(answering, turn, held)
+                        answering = drained_stream(answering, attempt, held)
                     async with aclosing(answering) as batches:
                         async for events in batches:
                             held += events

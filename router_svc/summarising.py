@@ -12,25 +12,32 @@ from functools import partial
 
 from lair.common.v1.chat_pb2 import Message
 from lair.metrics.v1.usage_pb2 import ORIGIN_INTERNAL
-from lair.router.v1.chat_pb2 import MEMORY_POLICY_OFF, ChatCall, RouteHints
+from lair.router.v1.chat_pb2 import (
+    MEMORY_POLICY_OFF,
+    MEMORY_POLICY_RECALL,
+    ChatCall,
+    RouteHints,
+)
 from router_svc.affinity import conversation_digest
 from router_svc.catalog import Catalog
 from router_svc.choosing import choose_now
 from router_svc.fitting import Fitting
 from router_svc.life import Ledger, Life
 from router_svc.line import Priority
-from router_svc.model import UpstreamError
+from router_svc.model import Candidate, UpstreamError
 from router_svc.prompt import chat_prompt
 from router_svc.relay import Relay
 from router_svc.summary import SUMMARY_TOKENS, Summaries
 from router_svc.tokens import TokenEstimator
 from router_svc.wishes import ask_of, wish_of
+from svckit.errors import ServiceError
 from svckit.logging import bind_request_id
 
 ENDPOINT = "summary"
 CLIENT = "lair/summary"
 # Most of it is for the reasoning that some models put before the summary.
 _MOST_TOKENS = 4 * SUMMARY_TOKENS
+_NOTHING_KEPT = (MEMORY_POLICY_OFF, MEMORY_POLICY_RECALL)
 
 
 class Summarising:
@@ -58,7 +65,7 @@ class Summarising:
 
         Not for who wants nothing kept: a summary outlives its request.
         """
-        if call.untraced or call.memory.policy == MEMORY_POLICY_OFF:
+        if call.untraced or call.memory.policy in _NOTHING_KEPT:
             return
         try:
             backend = self._catalog.backend(fitting.candidates[0].backend)
@@ -79,7 +86,7 @@ class Summarising:
                 decision = await choose_now(self._catalog, wish, ask)
                 completion, _ = await self._relay.whole(
                     lambda backend, model: backend.chat(call, model),
-                    decision.candidates,
+                    self._left_in_peace(decision.candidates),
                     life.trace,
                     ask,
                 )
@@ -87,6 +94,18 @@ class Summarising:
                 return completion.choices[0].message.text
         finally:
             bind_request_id(chat.request_id)
+
+    def _left_in_peace(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Pass over backends in gaming mode, which the summary's model names and nobody else.
+
+        Raises NO_BACKEND where that is all of them.
+        """
+        gaming = self._catalog.standings.gaming
+        held = {backend.name for backend, *_ in self._catalog.backends() if gaming(backend)}
+        free = [candidate for candidate in candidates if candidate.backend not in held]
+        if not free:
+            raise ServiceError("NO_BACKEND", f"{self._model} is in gaming mode")
+        return free
 
     def _call(self, chat: ChatCall, messages: Sequence[Message]) -> ChatCall:
         call = ChatCall(

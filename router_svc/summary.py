@@ -46,6 +46,20 @@ _PIECE_CHARACTERS = 24_000  # of conversation summarised at once, about 6,000 to
 _SLACK = 0.25
 
 
+_Owner = tuple[str, str]
+
+# Failures that tell of one conversation, and nothing of who writes.
+_OF_ONE = ("NO_BACKEND", "CONTEXT_LENGTH_EXCEEDED", "UPSTREAM_REJECTED")
+
+
+class _UnwrittenError(Exception):
+    """There is no summary; `of_one` says that another conversation may get one."""
+
+    def __init__(self, reason: str, *, of_one: bool) -> None:
+        super().__init__(reason)
+        self.of_one = of_one
+
+
 @dataclass(frozen=True, slots=True)
 class _Summary:
     """A text, and the messages at the conversation's beginning that it covers."""
@@ -80,24 +94,33 @@ class _Prompt:
         return turns(self.messages, self.recall_index)[:-1]
 
     def with_summary(self, text: str, covered: Sequence[int]) -> _Prompt:
-        """Put a summary in place of the messages at `covered`."""
+        """Put a summary in place of the messages at `covered`, the first turns.
+
+        It goes into the system prompt, where there is one: the templates of many models
+        (Gemma, Mistral, Qwen) refuse a second system message.
+        """
         messages: list[Message] = []
-        recall_index, gone = None, set(covered)
+        recall_index, gone, head = None, set(covered), self._head_before(covered[0])
         for place, message in enumerate(self.messages):
-            if place == covered[0]:
+            if place == covered[0] and head is None:
                 messages.append(Message(role="system", text=MARK + text))
             if place == self.recall_index:
                 recall_index = len(messages)
             if place not in gone:
-                messages.append(message)
+                messages.append(_extended(message, MARK + text) if place == head else message)
         return replace(self, messages=messages, recall_index=recall_index)
+
+    def _head_before(self, first: int) -> int | None:
+        """Return the place of the last system message in front of the first turn."""
+        return next((at for at in range(first - 1, -1, -1) if at != self.recall_index), None)
 
 
 class Summaries:
     """Fits conversations into windows like `context.fit`, with a summary of what was cut.
 
     `deadline_seconds` limits the wait for one summary. After a failure nobody waits for
-    the next `rest_seconds`. Keeps the `maximum` conversations that were used last.
+    the next `rest_seconds`, or only who has the conversation does not, where the failure
+    is of that alone. Keeps the `maximum` conversations that were used last.
     """
 
     def __init__(
@@ -112,12 +135,13 @@ class Summaries:
         self._rest = rest_seconds
         self._maximum = maximum
         self._clock = clock
-        self._rests_until = 0.0
-        self._kept: OrderedDict[tuple[str, str], _Summary] = OrderedDict()
+        # Until when no summary is asked for: of a conversation, and (None) of any.
+        self._rests: OrderedDict[_Owner | None, float] = OrderedDict()
+        self._kept: OrderedDict[_Owner, _Summary] = OrderedDict()
 
     async def fit(
         self,
-        owner: tuple[str, str],
+        owner: _Owner,
         summarise: Summarise,
         messages: Sequence[Message],
         *,
@@ -140,17 +164,21 @@ class Summaries:
         if known and (fitted := _apply(*known, prompt, before)):
             return fitted
         places = _to_cover(prompt)
-        if not places or self._clock() < self._rests_until:
+        if not places or self._is_resting(owner):
             return plain
-        made = await self._make(summarise, prompt, places, known)
-        if made and (fitted := _apply(made, places, prompt, before)):
-            self._keep(owner, made)
-            return fitted
-        self._rests_until = self._clock() + self._rest
-        log.warning("turns are left out without a summary", rest_seconds=self._rest)
-        return plain
+        try:
+            made = await self._make(summarise, prompt, places, known)
+            fitted = _apply(made, places, prompt, before)
+        except _UnwrittenError as error:
+            self._let_rest(owner if error.of_one else None, str(error))
+            return plain
+        if fitted is None:
+            self._let_rest(owner, "it is too long")
+            return plain
+        self._keep(owner, made)
+        return fitted
 
-    def _known(self, owner: tuple[str, str], prompt: _Prompt) -> tuple[_Summary, list[int]] | None:
+    def _known(self, owner: _Owner, prompt: _Prompt) -> tuple[_Summary, list[int]] | None:
         """Return the summary kept and the places it covers, if the conversation begins so."""
         kept = self._kept.get(owner)
         if kept is None:
@@ -170,25 +198,44 @@ class Summaries:
         prompt: _Prompt,
         places: list[int],
         known: tuple[_Summary, list[int]] | None,
-    ) -> _Summary | None:
-        """Summarise the messages at `places`; extend what is known, if it covers fewer."""
+    ) -> _Summary:
+        """Summarise the messages at `places`; extend what is known, if it covers fewer.
+
+        Raises `_UnwrittenError`.
+        """
         text, new = "", places
         if known and len(known[1]) < len(places):
             text, new = known[0].text, places[len(known[1]) :]
+        written = 0
         try:
             async with asyncio.timeout(self._deadline):
                 for piece in _pieces([prompt.messages[place] for place in new]):
                     text = (await summarise(_request(text, piece))).strip()
-        except (ServiceError, UpstreamError, TimeoutError) as error:
-            log.warning("no summary was written", error=str(error) or "too late")
-            return None
+                    written += 1
+        except TimeoutError as error:
+            # One that wrote pieces in time is only too slow for so long a conversation.
+            raise _UnwrittenError("too late", of_one=written > 0) from error
+        except (ServiceError, UpstreamError) as error:
+            # By its reason: the message may quote the conversation.
+            raise _UnwrittenError(error.reason, of_one=error.reason in _OF_ONE) from error
         if not text:
-            log.warning("no summary was written", error="the model said nothing")
-            return None
+            raise _UnwrittenError("the model said nothing", of_one=True)
         covered = [prompt.messages[place] for place in places]
         return _Summary(text, len(covered), _digest(covered))
 
-    def _keep(self, owner: tuple[str, str], summary: _Summary) -> None:
+    def _is_resting(self, owner: _Owner) -> bool:
+        now = self._clock()
+        return any(now < self._rests.get(who, 0.0) for who in (None, owner))
+
+    def _let_rest(self, who: _Owner | None, reason: str) -> None:
+        """Ask for no summary for a while, of one conversation or of any (None)."""
+        log.warning("turns are left out without a summary", error=reason, rest_seconds=self._rest)
+        self._rests[who] = self._clock() + self._rest
+        self._rests.move_to_end(who)
+        if len(self._rests) > self._maximum:
+            self._rests.popitem(last=False)
+
+    def _keep(self, owner: _Owner, summary: _Summary) -> None:
         self._kept[owner] = summary
         self._kept.move_to_end(owner)
         if len(self._kept) > self._maximum:
@@ -219,6 +266,17 @@ def _apply(summary: _Summary, places: Sequence[int], prompt: _Prompt, before: in
     count = sum(1 for turn in prompt.may_go() if covered.issuperset(turn))
     cut = replace(fitted.cut, tokens_before=before, turn_count=count, summarised=True)
     return Fitted(fitted.messages, cut)
+
+
+def _extended(message: Message, text: str) -> Message:
+    """Return a system message that says `text` as well."""
+    longer = Message()
+    longer.CopyFrom(message)
+    if message.HasField("parts"):
+        longer.parts.parts.add(type="text", text=text)
+    else:
+        longer.text = f"{message.text}\n\n{text}"
+    return longer
 
 
 def _request(record: str, piece: str) -> list[Message]:

@@ -68,8 +68,7 @@ class TokenEstimator:
 
     def tokens(self, size: Size, backend: str, model: str) -> int:
         """Return the tokens of what `measure` found: it need not look twice for two backends."""
-        text = math.ceil(size.text_bytes / self.ratio(backend, model))
-        return text + size.template_tokens + MEDIA_TOKENS * size.media_count
+        return _tokens(size, self.ratio(backend, model))
 
     def of_messages(
         self, call: ChatCall, backend: str, model: str, *, scale: float = 1.0
@@ -77,9 +76,10 @@ class TokenEstimator:
         """Return a function that estimates `call` as if it had other messages.
 
         `scale` is by how much the estimate of `call` itself is known to be wrong. Messages
-        are measured once, however often they are estimated.
+        are measured once, however often they are estimated, and by what is known now: what
+        is learned while somebody works with the function would belie the scale.
         """
-        around = _around(call)
+        around, ratio = _around(call), self.ratio(backend, model)
         # With the message, so that its number stays its own.
         known: dict[int, tuple[Message, Size]] = {}
 
@@ -91,7 +91,7 @@ class TokenEstimator:
 
         def estimate(messages: Sequence[Message]) -> int:
             size = _sum(around, map(size_of, messages))
-            return math.ceil(self.tokens(size, backend, model) * scale)
+            return math.ceil(_tokens(size, ratio) * scale)
 
         return estimate
 
@@ -144,6 +144,11 @@ def at_most(call: ChatCall) -> int:
 def is_close(estimate: int, window: int) -> bool:
     """Tell whether an estimate is so near a window that counting exactly is worth it."""
     return abs(estimate - window) <= _CLOSE * window
+
+
+def _tokens(size: Size, ratio: float) -> int:
+    text = math.ceil(size.text_bytes / ratio)
+    return text + size.template_tokens + MEDIA_TOKENS * size.media_count
 
 
 def _sum(first: Size, sizes: Iterable[Size]) -> Size:

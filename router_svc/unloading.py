@@ -1,13 +1,14 @@
 """Unloads the models of backends that are left alone, once nobody waits for an answer.
 
-A server that works on a request is left to finish it. What does not end while the caller
-waits goes on, and is only told by the log.
+A server that works on a request, or is about to, is left to finish it. What does not end
+while the caller waits goes on, and is only told by the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,6 +22,8 @@ log = get_logger(__name__)
 
 # How long the caller is kept waiting for servers that have nothing to finish first.
 _PATIENCE_SECONDS = 3.0
+# How soon the end of others' requests for the same device is noticed at the latest.
+_LOOK_SECONDS = 1.0
 
 
 class UnloadState(Enum):
@@ -80,11 +83,14 @@ class Unloader:
     async def _run(self, backend: Backend) -> Unloading:
         name, standings = backend.name, self._catalog.standings
         while self._working(name):
-            await standings.next_end(name)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await standings.next_end(name)
         if not standings.modes.held(name):
             return Unloading(name, UnloadState.DONE)  # it may be chosen again by now
         try:
-            models = await unload(backend)
+            # Looked up anew: a reload may have put another in its place, or none.
+            models = await unload(self._catalog.backend(name))
         except CannotUnloadError as error:
             return Unloading(name, UnloadState.UNSUPPORTED, error=str(error))
         except UpstreamError as error:
@@ -95,7 +101,15 @@ class Unloader:
         return Unloading(name, UnloadState.DONE, models)
 
     def _working(self, name: str) -> bool:
-        return any(busy for backend, _, busy in self._catalog.backends() if backend.name == name)
+        """Tell whether a request runs there, or has a place in the line for its device."""
+        devices, backends = self._catalog.standings.devices, self._catalog.backends()
+        queue = next((devices.of(b) for b, *_ in backends if b.name == name), None)
+        if queue is None:
+            return False
+        running = {b.name: busy for b, _, busy in backends if devices.of(b) is queue}
+        # Who is admitted counts as running there only when it was its turn in the event loop.
+        about_to = queue.running_count > sum(running.values())
+        return bool(running[name] or queue.waiting_count or about_to)
 
 
 def _so_far(name: str, asked: asyncio.Task[Unloading] | Unloading) -> Unloading:

@@ -1,7 +1,7 @@
 """Structured log lines, each with the id of the request it belongs to.
 
 Lines go to stderr: coloured text on a terminal, one JSON object a line elsewhere
-(or as `log_format` says).
+(or as `log_format` says). Nothing fails for a line that cannot be written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -40,7 +40,40 @@ def _redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_json(event: dict[str, Any], **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except Exception:  # noqa: BLE001  # whatever a value makes of it, what is logged goes on
+        return msgspec.json.encode({name: _shown(event[name]) for name in event}).decode()
+
+
+def _shown(value: Any) -> str:
+    """Return `value` as text that has a form in UTF-8."""
+    try:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    except Exception as error:  # noqa: BLE001  # as above
+        return f"cannot be shown: {type(error).__name__}"
+
+
+class _Stderr:
+    """Standard error, where a line that nobody takes is lost: of a closed pipe, a full disk."""
+
+    def __init__(self) -> None:
+        self._file: TextIO | None = sys.stderr  # None where the process was given none
+
+    def write(self, text: str) -> None:
+        """Write lines, if it can be done."""
+        if self._file:
+            try:  # noqa: SIM105  # `suppress` would cost each request a microsecond
+                self._file.write(text)
+            except (OSError, ValueError):
+                pass
+
+    def flush(self) -> None:
+        """Do nothing: each line went out as it was written."""
+
+    def isatty(self) -> bool:
+        """Tell whether a person reads along."""
+        return self._file is not None and self._file.isatty()
 
 
 def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -> None:
@@ -49,7 +82,8 @@ def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -
     `fmt` is `text`, `json`, or `auto` for text on a terminal and JSON elsewhere.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    text = fmt == "text" or (fmt == "auto" and sys.stderr.isatty())
+    stderr = _Stderr()
+    text = fmt == "text" or (fmt == "auto" and stderr.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer()
         if text
@@ -64,10 +98,10 @@ def configure_logging(service: str, *, level: str = "info", fmt: str = "auto") -
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", stderr)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processor=renderer,

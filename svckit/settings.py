@@ -300,6 +300,9 @@ class Backend(Section):
             if "@" in value:  # the error quotes what may be a password
                 raise ValueError("is no address; write special characters as %..") from None
             raise ValueError(f"is no address: {error}") from error
+        # Else part of a password would be taken for a path, and be shown.
+        if "@" in value and ("@" not in urlsplit(value).netloc or len(value.split()) > 1):
+            raise ValueError("is no address; write special characters as %..")
         return value
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ from router_svc.backends.reply_json import upstream_error
 from router_svc.model import UpstreamError
 from svckit import settings
 from svckit.config import ConfigError
-from svckit.masking import masked
+from svckit.masking import masked, without
 
 # After every answer has told its end, this long for the usage and `[DONE]`;
 # as long for the words of a refusal.
@@ -54,8 +54,9 @@ class Connection:
     def __init__(self, config: settings.Backend) -> None:
         self._config = config
         self._headers = {"content-type": "application/json"}
-        if config.api_key:
-            self._headers["authorization"] = f"Bearer {resolve_key(config)}"
+        self._key = resolve_key(config)
+        if self._key:
+            self._headers["authorization"] = f"Bearer {self._key}"
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, url: str, *, seconds: float, body: bytes | None = None) -> Document:
@@ -69,7 +70,7 @@ class Connection:
                 timeout=aiohttp.ClientTimeout(total=seconds),
                 allow_redirects=False,
             ) as reply:
-                payload = await read_capped(reply, MOST_DOCUMENT_BYTES)
+                payload = without(await read_capped(reply, MOST_DOCUMENT_BYTES), self._key)
                 return Document(reply.status, payload, reply.headers.get("server", ""))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise UpstreamError(
@@ -79,10 +80,10 @@ class Connection:
     async def read(self, url: str, body: bytes) -> bytes:
         """Post a chat; return its whole answer. Raises `UpstreamError`."""
         patience = Patience(self._config)
-        with _Exchange(url, patience) as exchange:
+        with _Exchange(url, patience, self._key) as exchange:
             reply = await self._ask(exchange, body)
             with patience:
-                return await read_capped(reply, MOST_ANSWER_BYTES)
+                return without(await read_capped(reply, MOST_ANSWER_BYTES), self._key)
 
     async def stream(
         self, url: str, body: bytes, decoder: Decoder, reader: Reader
@@ -92,7 +93,7 @@ class Connection:
         Signs of life before the first piece of an answer begin its time limit anew.
         """
         patience, waiting = Patience(self._config), True
-        with _Exchange(url, patience) as exchange:
+        with _Exchange(url, patience, self._key) as exchange:
             content = (await self._ask(exchange, body)).content
             while not reader.done:
                 piece = content.read_nowait()
@@ -168,13 +169,17 @@ class Connection:
 
 
 class _Exchange:
-    """One request and its reply: failures come out as `UpstreamError`, nothing stays open."""
+    """One request and its reply: failures come out as `UpstreamError`, nothing stays open.
 
-    __slots__ = ("patience", "reply", "url")
+    No failure quotes `key`, as some servers do that refuse it.
+    """
 
-    def __init__(self, url: str, patience: Patience) -> None:
+    __slots__ = ("key", "patience", "reply", "url")
+
+    def __init__(self, url: str, patience: Patience, key: str) -> None:
         self.url = url
         self.patience = patience
+        self.key = key
         self.reply: aiohttp.ClientResponse | None = None
 
     def __enter__(self) -> Self:
@@ -192,6 +197,8 @@ class _Exchange:
                 reply.close()
         if isinstance(error, aiohttp.ClientError):
             raise self._failure(error) from error
+        if isinstance(error, UpstreamError):
+            error.message = without(error.message.encode(), self.key).decode()
 
     def _failure(self, error: aiohttp.ClientError) -> UpstreamError:
         if self.reply is not None:

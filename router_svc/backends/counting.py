@@ -19,6 +19,7 @@ from router_svc.backends.reply_json import parse_object, upstream_error, whole
 from router_svc.backends.request_json import encode_request
 from router_svc.model import UpstreamError
 from svckit.logging import get_logger
+from svckit.masking import masked
 
 log = get_logger(__name__)
 
@@ -59,7 +60,7 @@ async def count(
         body = encode_request(call, model, stream=False, flavour=flavour)
         return await way(post, url.rstrip("/"), body)
     except UpstreamError as error:
-        log.debug("tokens were not counted", url=url, error=error.public_message)
+        log.debug("tokens were not counted", url=masked(url), error=error.public_message)
         return None
 
 

@@ -6,7 +6,7 @@ nothing else is tried, for a guess might stop what somebody else works with.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -62,8 +62,7 @@ async def unload(backend: Backend) -> tuple[str, ...]:
 
 async def _ollama(ask: Ask) -> tuple[str, ...]:
     loaded = parse_ps(_body(await ask("/api/ps", None))) or {}
-    for model in loaded:
-        _body(await ask("/api/generate", {"model": model, "keep_alive": 0}))
+    await _each(ask, "/api/generate", [{"model": name, "keep_alive": 0} for name in loaded])
     return tuple(loaded)
 
 
@@ -73,7 +72,7 @@ async def _llama_swap(ask: Ask) -> tuple[str, ...]:
     if reply.status in _NO_SUCH_PATH:  # before it had an API
         reply = await ask("/unload", None)
     _body(reply)
-    return tuple(str(entry.get("model")) for entry in running)
+    return tuple(str(entry["model"]) for entry in running if entry.get("model"))
 
 
 async def _lm_studio(ask: Ask) -> tuple[str, ...]:
@@ -86,8 +85,7 @@ async def _lm_studio(ask: Ask) -> tuple[str, ...]:
         for instance in entries_of(model, "loaded_instances")
         if instance.get("id")
     ]
-    for instance in loaded:
-        _body(await ask("/api/v1/models/unload", {"instance_id": instance}))
+    await _each(ask, "/api/v1/models/unload", [{"instance_id": name} for name in loaded])
     return tuple(loaded)
 
 
@@ -96,6 +94,20 @@ _WAYS: Mapping[Flavour, Way] = {
     Flavour.LLAMASWAP: _llama_swap,
     Flavour.LMSTUDIO: _lm_studio,
 }
+
+
+async def _each(ask: Ask, path: str, questions: Iterable[object]) -> None:
+    """Ask all `questions`, whatever becomes of some. Raises the last `UpstreamError`."""
+    failure: UpstreamError | None = None
+    for question in questions:
+        try:
+            _body(await ask(path, question))
+        except UpstreamError as error:
+            failure = error
+            if error.unreachable:
+                break
+    if failure:
+        raise failure
 
 
 def _body(reply: Document) -> Mapping[str, Any]:

@@ -254,3 +254,15 @@ async def test_a_server_that_is_gone_counts_nothing(connection: Connection) -> N
     async with Scripted().serving() as url:
         pass
     assert await count(connection, url, Flavour.VLLM, HELLO, "tiny") is None
+
+
+async def test_a_count_that_fails_logs_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    connection = Connection(Backend(name="a"))
+    try:
+        url = "http://ann:s3cret@127.0.0.1:1/v1"
+        assert await count(connection, url, Flavour.VLLM, HELLO, "tiny") is None
+    finally:
+        await connection.close()
+    written = "".join(capsys.readouterr())
+    assert "tokens were not counted" in written
+    assert "s3cret" not in written

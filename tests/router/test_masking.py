@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from lair.router.v1 import router_service_pb2 as pb
-from tests.fakes.answers import Answer, Step
+from tests.fakes.answers import DONE, Answer, Step, event, reply, stream
 from tests.fakes.openai_server import OpenAIServer
 from tests.router.world import World, answer, asking, both_ways, failure, say
 
@@ -46,3 +46,44 @@ async def test_no_error_record_or_log_quotes_it(
     told = [error.message, str(error.metadata), str(record), str(listed), *capsys.readouterr()]
     assert "cannot be reached at http://***@127.0.0.1" in error.message
     assert not [text for text in told if SECRET in text]
+
+
+KEY = "sk-0123456789abcdef"
+QUOTING = {"error": {"message": f"Incorrect API key provided: {KEY}"}}
+
+
+@both_ways
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        *(reply(QUOTING, status) for status in (400, 401, 500)),
+        reply(QUOTING),
+        stream(event(QUOTING), DONE),
+    ],
+    ids=["400", "401", "500", "whole", "stream"],
+)
+async def test_a_key_that_a_server_quotes_is_not_passed_on(
+    world: World,
+    server: OpenAIServer,
+    capsys: pytest.CaptureFixture[str],
+    refusal: Answer,
+    streamed: bool,
+) -> None:
+    server.script(refusal)
+    async with world.router(server, backend={"api_key": KEY}) as router:
+        error = await failure(say(router, asking("hi"), streamed=streamed))
+        listed = await router.ListBackends(pb.ListBackendsRequest())
+    record = await world.metrics.record()
+    told = [error.message, str(error.metadata), str(record), str(listed), *capsys.readouterr()]
+    assert server.received[0].headers["authorization"] == f"Bearer {KEY}"
+    assert not [text for text in told if KEY in text]
+
+
+async def test_a_key_that_a_server_quotes_for_its_list_is_not_shown(
+    world: World, server: OpenAIServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.models = reply(QUOTING, 401)
+    async with world.router(server, backend={"api_key": KEY}) as router:
+        listed = await router.ListBackends(pb.ListBackendsRequest())
+    assert "Incorrect API key provided: ***" in listed.backends[0].last_error
+    assert KEY not in "".join([str(listed), *capsys.readouterr()])

@@ -87,3 +87,9 @@ def test_a_glance_sees_no_less_than_any_model_takes(messages: list[Message]) -> 
         size = measure(call)
         assert at_most(call) >= dense.tokens(size, *PAIR)
         assert at_most(call) >= size.text_bytes / MIN_RATIO + size.template_tokens
+
+
+def test_a_cap_below_nothing_is_none() -> None:
+    capped = prompt(user("x" * 4000), cap=-5)
+    assert capped.fits(*PAIR, None)
+    assert capped.limit(8192) == 8192

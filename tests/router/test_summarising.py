@@ -8,7 +8,8 @@ import pytest
 
 from lair.common.v1.chat_pb2 import Message
 from lair.metrics.v1.usage_pb2 import ORIGIN_CLIENT, ORIGIN_INTERNAL
-from lair.router.v1.chat_pb2 import MEMORY_POLICY_OFF, Route
+from lair.router.v1 import router_service_pb2 as pb
+from lair.router.v1.chat_pb2 import MEMORY_POLICY_OFF, MEMORY_POLICY_RECALL, Route
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from router_svc.summary import MARK
 from tests.fakes.answers import Answer, completion, greeting, reply, streamed
@@ -62,7 +63,8 @@ async def test_a_summary_stands_in_place_of_the_turns_that_no_longer_fit(
         route = await route_of(router, turns(8), stream=streamed)
     [sent] = asked(server, "tiny")
     texts = [message["content"] for message in sent["messages"]]
-    assert texts[:2] == ["Be brief.", f"{MARK}{SUMMARY}"]
+    assert texts[0] == f"Be brief.\n\n{MARK}{SUMMARY}"
+    assert [message["role"] for message in sent["messages"]].count("system") == 1
     assert texts[-1] == "last"
     assert " oldest turns summarised; about " in route.context_cut
     [summarised] = asked(server, "writer")
@@ -128,19 +130,51 @@ async def test_a_summary_model_that_nobody_serves_costs_a_chat_nothing(
     assert " oldest turns left out; " in route.context_cut
 
 
-@pytest.mark.parametrize("kept", ["untraced", "off"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"untraced": True},
+        {"policy": MEMORY_POLICY_OFF},
+        {"policy": MEMORY_POLICY_RECALL},
+    ],
+    ids=["untraced", "off", "recall"],
+)
 async def test_who_wants_nothing_kept_gets_no_summary(
-    world: World, server: OpenAIServer, kept: str
+    world: World, server: OpenAIServer, wish: dict[str, Any]
 ) -> None:
-    call = asking(messages=turns(8), model="tiny")
-    if kept == "off":
-        call.memory.policy = MEMORY_POLICY_OFF
-    else:
-        call.untraced = True
+    call = asking(messages=turns(8), model="tiny", **wish)
     async with world.router(server, backend=BACKEND, router=WRITER) as router:
         response = await answer(router, call)
     assert not asked(server, "writer")
     assert " oldest turns left out; " in response.route.context_cut
+
+
+async def test_no_log_quotes_a_conversation_that_a_summary_was_refused_for(
+    world: World, server: OpenAIServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def quotes(body: dict[str, Any]) -> Answer:
+        return reply({"error": {"message": f"bad prompt: {body['messages']}"}}, 400)
+
+    server.script(lambda body: (quotes if body["model"] == "writer" else greeting)(body))
+    async with world.router(server, backend=BACKEND, router=WRITER) as router:
+        await route_of(router, turns(8), stream=False)
+    written = "".join(capsys.readouterr())
+    assert "turns are left out without a summary" in written
+    assert "xxx" not in written
+
+
+async def test_a_backend_in_gaming_mode_is_not_woken_for_a_summary(
+    world: World, server: OpenAIServer, other: OpenAIServer
+) -> None:
+    gpu = {"name": "gpu", "url": server.url, **BACKEND}
+    away = {"name": "away", "url": other.url, "context": 2048, "local": False}
+    async with world.router(backends=[gpu, away], router=WRITER) as router:
+        await router.SetBackendMode(
+            pb.SetBackendModeRequest(backend="gpu", mode=pb.BACKEND_MODE_EXPLICIT_ONLY)
+        )
+        route = (await answer(router, asking(messages=turns(8)))).route
+    assert (route.backend, server.received) == ("away", [])
+    assert " oldest turns left out; " in route.context_cut
 
 
 async def test_what_must_stay_in_the_house_is_summarised_in_the_house(
@@ -170,4 +204,28 @@ async def test_the_next_candidate_gets_a_prompt_that_is_simply_cut(
     async with world.router(server, other, backend=BACKEND, router=WRITER) as router:
         route = await route_of(router, turns(8), stream=True)
     assert route.backend == "b"
+    assert " oldest turns left out; " in route.context_cut
+
+
+@both_ways
+async def test_a_prompt_with_a_summary_that_is_found_too_long_is_cut_without_one(
+    world: World, server: OpenAIServer, streamed: bool
+) -> None:
+    came: list[int] = []
+
+    def refuses_summaries(body: dict[str, Any]) -> Answer:
+        if body["model"] == "writer":
+            return completion("counted " * 240)
+        came.append(len(body["messages"]))
+        if MARK in body["messages"][0]["content"]:
+            return reply({"error": {"code": "context_length_exceeded", "message": "x"}}, 400)
+        return greeting(body)
+
+    server.script(refuses_summaries)
+    said = [message for message in turns(40) if message.role != "system"]
+    short = [Message(role=message.role, text=message.text[:60]) for message in said]
+    async with world.router(server, backend=BACKEND, router=WRITER) as router:
+        messages = [Message(role="system", text="Be brief."), *short]
+        route = await route_of(router, messages, stream=streamed)
+    assert came[0] < came[1]
     assert " oldest turns left out; " in route.context_cut

@@ -50,7 +50,7 @@ def turns(*numbers: int, head: str = HEAD) -> list[Message]:
 def starts(fitted: Fitted) -> list[str]:
     """Return how each message begins."""
     lines = [line.replace(MARK, "") for line in told(fitted.messages)]
-    return [" ".join(line.split()[:3]).rstrip("xy").rstrip() for line in lines]
+    return [" ".join(line.split()[:4]).rstrip("xy").rstrip() for line in lines]
 
 
 class Desk:
@@ -81,10 +81,8 @@ async def test_what_fits_needs_no_summary() -> None:
 async def test_a_summary_stands_in_place_of_the_turns_that_were_cut() -> None:
     model = Model()
     fitted = await fitted_by(Desk(model), turns(1, 2, 3, 4, 5))
-    assert starts(fitted) == [
-        *("system: s", "system: summary 1", "user: 5", "assistant: 5", "user: last")
-    ]
-    assert fitted.messages[1].text == f"{MARK}summary 1"
+    assert starts(fitted) == [*("system: s summary 1", "user: 5", "assistant: 5", "user: last")]
+    assert fitted.messages[0].text == f"s\n\n{MARK}summary 1"
     assert words(fitted.messages) == fitted.cut.tokens_after <= WINDOW
     assert fitted.cut.summary().startswith("4 oldest turns summarised; about ")
     [asked] = model.asked
@@ -92,12 +90,32 @@ async def test_a_summary_stands_in_place_of_the_turns_that_were_cut() -> None:
     assert "user: 5" not in asked
 
 
+@pytest.mark.parametrize("head", [[], ["system: a", "developer: b"]], ids=["none", "two"])
+async def test_a_conversation_gets_no_further_system_message_but_a_first(head: list[str]) -> None:
+    messages = [*talk(*head), *turns(1, 2, 3, 4, 5)[1:]]
+    before = [message.text for message in messages]
+    fitted = await fitted_by(Desk(Model()), messages)
+    heads = [m for m in fitted.messages if m.role in ("system", "developer")]
+    assert len(heads) == max(1, len(head))
+    assert heads[-1].text.removeprefix("b\n\n") == f"{MARK}summary 1"
+    assert fitted.messages[: len(heads)] == heads
+    assert [message.text for message in messages] == before
+
+
+async def test_a_system_prompt_in_parts_gets_one_more() -> None:
+    parts = ContentParts(parts=[ContentPart(type="text", text="s")])
+    messages = [Message(role="system", parts=parts), *turns(1, 2, 3, 4, 5)[1:]]
+    fitted = await fitted_by(Desk(Model()), messages)
+    assert [part.text for part in fitted.messages[0].parts.parts] == ["s", f"{MARK}summary 1"]
+    assert len(messages[0].parts.parts) == 1
+
+
 async def test_a_summary_is_used_again_while_the_rest_fits_behind_it() -> None:
     model = Model()
     desk = Desk(model)
     await fitted_by(desk, turns(1, 2, 3, 4, 5))
     fitted = await fitted_by(desk, turns(1, 2, 3, 4, 5, 6))
-    assert "system: summary 1" in starts(fitted)
+    assert "system: s summary 1" in starts(fitted)
     assert starts(fitted)[-5:] == [
         *("user: 5", "assistant: 5", "user: 6", "assistant: 6", "user: last")
     ]
@@ -110,7 +128,7 @@ async def test_what_is_cut_next_extends_the_summary() -> None:
     desk = Desk(model)
     await fitted_by(desk, turns(1, 2, 3, 4, 5))
     fitted = await fitted_by(desk, turns(1, 2, 3, 4, 5, 6, 7, 8))
-    assert starts(fitted)[:2] == ["system: s", "system: summary 2"]
+    assert starts(fitted)[0] == "system: s summary 2"
     assert fitted.cut.turn_count == 7
     assert "summary 1" in model.asked[1]
     assert "user: 4" not in model.asked[1]
@@ -169,7 +187,7 @@ async def test_recall_goes_where_only_a_summary_has_room() -> None:
     messages = turns(1, 2, 3, 4, 5)
     messages.insert(1, Message(role="system", text="recalled " + "z" * 1300))
     fitted = await fitted_by(Desk(Model()), messages, recall_index=1)
-    assert starts(fitted)[:3] == ["system: s", "system: summary 1", "user: 5"]
+    assert starts(fitted)[:2] == ["system: s summary 1", "user: 5"]
     assert fitted.cut.summary().startswith("recall left out, 4 oldest turns summarised; ")
 
 
@@ -225,6 +243,33 @@ async def test_after_a_failure_nobody_waits_for_a_while() -> None:
     assert (await fitted_by(desk, turns(1, 2, 3, 4, 5))).cut.summarised
 
 
+@pytest.mark.parametrize(
+    ("failure", "others_wait"),
+    [
+        (UpstreamError("UPSTREAM_FAILED", "broke off"), False),
+        (TimeoutError(), False),
+        (ServiceError("NO_BACKEND", "X-Local-Only, and it is remote"), True),
+        (UpstreamError("CONTEXT_LENGTH_EXCEEDED", "too long"), True),
+        ("much " * WINDOW, True),
+        ("", True),
+    ],
+    ids=["broken", "late", "not allowed", "too long for it", "too long", "silent"],
+)
+async def test_what_fails_for_one_conversation_is_not_held_against_others(
+    failure: Any, others_wait: bool
+) -> None:
+    desk = Desk(Model(failure))
+    for owner, summarised in ((ANN, False), (ANN, False), (("bob", "c1"), others_wait)):
+        fitted = await fitted_by(desk, turns(1, 2, 3, 4, 5), owner)
+        assert fitted.cut.summarised == summarised
+
+
+async def test_a_conversation_too_long_to_be_summarised_in_time_holds_up_no_other() -> None:
+    desk = Desk(Model("a beginning", TimeoutError()))
+    assert not (await fitted_by(desk, turns(*range(200)))).cut.summarised
+    assert (await fitted_by(desk, turns(1, 2, 3, 4, 5), ("bob", "c1"))).cut.summarised
+
+
 async def test_a_client_that_leaves_is_not_taken_for_a_failure() -> None:
     asked = asyncio.Event()
     model = Model()
@@ -263,7 +308,7 @@ async def test_long_conversations_are_summarised_piece_by_piece() -> None:
     assert len(model.asked) > 1
     assert all(len(asked) < 30_000 for asked in model.asked)
     assert "summary 1" in model.asked[1]
-    assert f"system: summary {len(model.asked)}" in starts(fitted)
+    assert f"system: s summary {len(model.asked)}" in starts(fitted)
 
 
 async def test_the_model_reads_calls_results_and_the_beginning_of_long_texts() -> None:
@@ -297,8 +342,11 @@ async def test_with_a_summary_the_same_holds_as_without(
         assert words(fitted.messages) <= budget
         assert whole_calls(fitted.messages)
         event("summarised" if fitted.cut.summarised else "not summarised")
-        written = [m for m in fitted.messages if m.text.startswith(MARK)]
+        written = [m for m in fitted.messages if MARK in m.text]
         assert len(written) == fitted.cut.summarised
+        if written and padded[0].role in ("system", "developer"):
+            head = padded[fitted.messages.index(written[0])]
+            assert written[0].text.startswith(f"{head.text}\n\n{MARK}")
         remaining = iter(padded)
         ours = [m for m in fitted.messages if m not in written]
         assert all(any(message is other for other in remaining) for message in ours)

@@ -195,3 +195,13 @@ def test_what_answered_least_recently_is_forgotten_first() -> None:
 )
 def test_an_estimate_is_close_within_15_percent_of_the_window(estimate: int, close: bool) -> None:
     assert is_close(estimate, 1000) is close
+
+
+def test_a_function_that_estimates_does_not_change_while_somebody_works_with_it() -> None:
+    estimator = TokenEstimator()
+    call = ChatCall(messages=[user("x" * 4000)])
+    estimate = estimator.of_messages(call, "a", "tiny", scale=2.0)
+    before = estimate(call.messages)
+    estimator.learn(measure(call), "a", "tiny", 2000)
+    assert estimate(call.messages) == before
+    assert estimator.of_messages(call, "a", "tiny")(call.messages) > before / 2

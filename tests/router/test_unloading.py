@@ -126,6 +126,18 @@ async def test_a_refusal_is_told(world: World, refusal: Answer, words: str) -> N
         assert await hold(router) == [(pb.UNLOAD_STATE_FAILED, [], words)]
 
 
+async def test_one_model_that_is_not_unloaded_keeps_no_other_in_memory(world: World) -> None:
+    posts = Posts(reply({"error": "model 'a' not found"}, 404), reply({}))
+    async with (
+        ollama(posts, a=1, b=1) as server,
+        world.router(server, backend=OLLAMA) as router,
+    ):
+        [(state, models, error)] = await hold(router)
+    assert (state, models) == (pb.UNLOAD_STATE_FAILED, [])
+    assert "model 'a' not found" in error
+    assert [body["model"] for body in posts.bodies] == ["a", "b"]
+
+
 @asynccontextmanager
 async def working(world: World) -> AsyncIterator[tuple[RouterServiceStub, Posts, asyncio.Event]]:
     """Give a router over an Ollama that answers a request until the event is set."""
@@ -134,7 +146,7 @@ async def working(world: World) -> AsyncIterator[tuple[RouterServiceStub, Posts,
         server.models = reply({"data": [model_entry("a") | {"owned_by": "library"}]})
         slow = Answer(completion("yes").steps, before=(gate,))
         server.documents["/v1/chat/completions"] = slow
-        async with world.router(server) as router:
+        async with world.router(server, reread=lambda: world.settings) as router:
             client = asyncio.create_task(answer(router, asking("hi")))
             await _in_flight(router, 1)
             yield router, posts, gate
@@ -158,6 +170,70 @@ async def test_who_may_be_chosen_again_by_then_keeps_its_models(world: World) ->
         await router.SetBackendMode(pb.SetBackendModeRequest(mode=pb.BACKEND_MODE_AUTO))
         gate.set()
     assert posts.bodies == []
+
+
+async def test_who_waits_for_the_device_is_answered_first(world: World) -> None:
+    posts, gates = Posts(), [asyncio.Event(), asyncio.Event()]
+    server = signed("llama-swap", running=reply({"running": []}), api__models__unload=posts)
+    server.script(*(Answer(completion("yes").steps, before=(gate,)) for gate in gates))
+    async with server, world.router(server, backend={"max_concurrent": 1}) as router:
+        clients = [asyncio.create_task(answer(router, asking("hi"))) for _ in gates]
+        await server.request(0)
+        await _waiting(router, 1)
+        assert await hold(router) == [(pb.UNLOAD_STATE_PENDING, [], "")]
+        gates[0].set()
+        await server.request(1)
+        await asyncio.sleep(0.1)  # the time to unload, had it been taken
+        assert not posts.bodies
+        gates[1].set()
+        await asyncio.gather(*clients)
+        async with asyncio.timeout(5):
+            await posts.came.wait()
+
+
+async def test_another_on_the_same_device_is_noticed_to_be_done(
+    world: World, server: OpenAIServer
+) -> None:
+    posts, gates = Posts(), [asyncio.Event(), asyncio.Event()]
+    server.script(*(Answer(completion("yes").steps, before=(gate,)) for gate in gates))
+    async with ollama(posts, a=4096) as idle:
+        backends = [
+            {"name": "a", "url": idle.url, "device": "gpu", **OLLAMA},
+            {"name": "b", "url": server.url, "device": "gpu", "max_concurrent": 1},
+        ]
+        async with world.router(backends=backends) as router:
+            call = asking("hi", backend="b")
+            clients = [asyncio.create_task(answer(router, call)) for _ in gates]
+            await server.request(0)
+            await _waiting(router, 1)
+            assert await hold(router, backend="a") == [(pb.UNLOAD_STATE_PENDING, [], "")]
+            gates[0].set()
+            await server.request(1)
+            async with asyncio.timeout(5):
+                await posts.came.wait()
+            gates[1].set()
+            await asyncio.gather(*clients)
+
+
+async def test_a_server_that_a_reload_removed_is_left_to_finish_and_as_it_is(world: World) -> None:
+    async with working(world) as (router, posts, gate):
+        assert await hold(router) == [(pb.UNLOAD_STATE_PENDING, [], "")]
+        world.settings = world.settings.model_copy(update={"backends": ()})
+        await router.ReloadBackends(pb.ReloadBackendsRequest())
+        await answer(router, asking("hi"))  # by what is built in
+        await asyncio.sleep(1.2)  # the time to look again
+        assert posts.bodies == []
+        gate.set()
+    assert posts.bodies == []
+
+
+async def _waiting(router: RouterServiceStub, count: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            listed = await router.ListBackends(pb.ListBackendsRequest())
+            if count in [backend.queued_count for backend in listed.backends]:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def _in_flight(router: RouterServiceStub, count: int) -> None:

@@ -126,3 +126,48 @@ get_logger("m").info("event", path=Path("/x"), text="line\\nbreak", error=ValueE
     assert line["path"] == "/x"
     assert line["text"] == "line\nbreak"
     assert line["error"] == "e"
+
+
+@pytest.mark.parametrize("fmt", ["json", "text"])
+def test_a_line_that_nobody_reads_fails_nothing(fmt: str) -> None:
+    written(f"""
+import os, sys
+reader, writer = os.pipe()
+os.close(reader)
+kept = os.dup(2)
+os.dup2(writer, 2)
+configure_logging("router", fmt={fmt!r})
+for number in range(5000):
+    get_logger("m").warning("event", number=number)
+logging.getLogger("aiohttp").warning("theirs")
+os.dup2(kept, 2)
+""")
+
+
+@pytest.mark.parametrize("fmt", ["auto", "json", "text"])
+def test_a_process_without_stderr_logs_nothing_and_goes_on(fmt: str) -> None:
+    assert not written(f"""
+import sys
+sys.stderr = None
+configure_logging("router", fmt={fmt!r})
+get_logger("m").warning("event")
+logging.getLogger("aiohttp").warning("theirs")
+""")
+
+
+def test_a_value_that_has_no_form_in_json_costs_no_line() -> None:
+    found = lines("""
+class Broken:
+    def __str__(self):
+        raise RuntimeError("no")
+
+configure_logging("router")
+endless = []
+endless.append(endless)
+for value in ("a\\ud800", Broken(), endless, {(1, 2): 3}):
+    get_logger("m").info("event", value=value, number=1)
+""")
+    assert [line["event"] for line in found] == ["event"] * 4
+    assert found[0]["value"] == "a\\ud800"
+    assert found[1]["value"] == "cannot be shown: RuntimeError"
+    assert {line["module"] for line in found} == {"m"}

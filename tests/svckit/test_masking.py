@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from svckit.config import ConfigError, load_settings
-from svckit.masking import masked
+from svckit.masking import masked, without
 
 SECRET = "s3cret"
 
@@ -35,6 +35,7 @@ def test_what_stands_before_the_host_is_masked(text: str, shown: str) -> None:
         {"url": f"ann:{SECRET}@host"},
         {"url": f"http://ann:{SECRET}/x@host"},
         {"url": f"http://ann:1{SECRET}@[::1"},
+        *({"url": f"http://ann:1{sign}{SECRET}@host"} for sign in "/?# "),
         {"url": f"http://ann:{SECRET}@host", "api_key": "k"},
         {"url": f"http://ann:{SECRET}@host", "kind": ["openai"]},
     ],
@@ -44,3 +45,16 @@ def test_faults_of_settings_do_not_quote_them(fields: dict[str, object]) -> None
         load_settings(overrides={"backends": [{"name": "a", **fields}]}, environ={})
     assert "backends" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("sk-0123456789abcdef", b"no: ***"),
+        ("ollama", b"no: sk-0123456789abcdef"),
+        ("", b"no: sk-0123456789abcdef"),
+    ],
+)
+def test_a_key_is_masked_where_it_is_one(key: str, shown: bytes) -> None:
+    assert without(b"no: sk-0123456789abcdef", key) == shown
+    assert without(b"ollama is loading", "ollama") == b"ollama is loading"

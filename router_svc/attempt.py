@@ -1,11 +1,11 @@
-"""One candidate's turn: it waits for its device, then its backend is tried once.
+"""One attempt at a candidate: it waits for its device, then its backend is asked once.
 
-    with Turn(catalog, candidate, trace, ask) as turn:
-        await turn.place.admitted()
-        backend = turn.begin()
+    with Attempt(catalog, candidate, trace, ask) as attempt:
+        await attempt.place.admitted()
+        backend = attempt.begin()
         …
 
-Counted in the catalogue and noted in the trace, whatever ends it. Whoever keeps the turn
+Counted in the catalogue and noted in the trace, whatever ends it. Whoever keeps the attempt
 of an answer that goes on without its client ends it himself.
 """
 
@@ -27,7 +27,7 @@ from svckit.logging import get_logger
 log = get_logger(__name__)
 
 
-class Turn:
+class Attempt:
     """A place in the queue, and after `begin` one try of the backend.
 
     A queue without room is a failure of the candidate like another: `UpstreamError`.
@@ -58,7 +58,7 @@ class Turn:
         return backend
 
     def keep(self) -> Leftovers:
-        """Leave the turn open when its block is left; return who owns what ends it."""
+        """Leave the attempt open when its block is left; return who owns what ends it."""
         self._kept = True
         return self._catalog.standings.leftovers
 
