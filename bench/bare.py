@@ -7,6 +7,9 @@ journal, no records, no logs. With `--hop` the relay is a process of its own,
 reached over grpc.aio on loopback TCP; without, the front calls it directly. What
 lair takes longer than this is the price of what lair does.
 
+It takes the libraries as they come. `--tuned` puts uvloop and msgspec, which lair uses too,
+in the place of asyncio's own loop and the standard library's `json`: the stricter reference.
+
 With `--bytes` not even the contract is left: bytes pass unread. That is the floor
 under any proxy on aiohttp, and no yardstick: it could neither route nor count.
 
@@ -18,9 +21,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -50,8 +54,13 @@ from lair.router.v1.router_service_pb2_grpc import (
 )
 
 _JSON = {"Content-Type": "application/json"}
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.decode
+
+
+class _Json:
+    """What reads and writes JSON here."""
+
+    encode: Callable[[Any], bytes] = staticmethod(lambda value: json.dumps(value).encode())
+    decode: Callable[[bytes], Any] = staticmethod(json.loads)
 
 
 class Relay(RouterServiceServicer):
@@ -65,7 +74,7 @@ class Relay(RouterServiceServicer):
         """Return the whole reply."""
         body = _request_json(request.call, stream=False)
         async with self._session.post(self._url, data=body, headers=_JSON) as reply:
-            return pb.ChatResponse(completion=_completion(_decode(await reply.read())))
+            return pb.ChatResponse(completion=_completion(_Json.decode(await reply.read())))
 
     async def ChatStream(  # noqa: N802
         self,
@@ -79,7 +88,7 @@ class Relay(RouterServiceServicer):
         async with self._session.post(self._url, data=body, headers=_JSON) as reply:
             async for waiting in reply.content.iter_any():
                 *lines, rest = (rest + waiting).split(b"\n")
-                chunks = [_decode(line[6:]) for line in lines if line.startswith(b"data: {")]
+                chunks = [_Json.decode(line[6:]) for line in lines if line.startswith(b"data: {")]
                 events = [] if started or not chunks else [_started(chunks[0])]
                 started = started or bool(chunks)
                 events += [event for chunk in chunks for event in _events(chunk)]
@@ -94,7 +103,7 @@ def _request_json(call: ChatCall, *, stream: bool) -> bytes:
         body["max_tokens"] = call.max_tokens
     if stream:
         body["stream_options"] = {"include_usage": True}
-    return _encode(body)
+    return _Json.encode(body)
 
 
 def _completion(body: dict[str, Any]) -> ChatCompletion:
@@ -136,7 +145,7 @@ def front(relay: Any) -> web.Application:
     """Build the HTTP side; `relay` is a `Relay` or a stub of one."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
-        body = _decode(await request.read())
+        body = _Json.decode(await request.read())
         messages = [Message(role=m["role"], text=m["content"]) for m in body["messages"]]
         call = ChatCall(model=body["model"], messages=messages, max_tokens=body.get("max_tokens"))
         if not body.get("stream"):
@@ -158,7 +167,7 @@ def front(relay: Any) -> web.Application:
 def _completion_json(answer: ChatCompletion) -> bytes:
     choice, usage = answer.choices[0], answer.usage
     message = {"role": "assistant", "content": choice.message.text}
-    return _encode(
+    return _Json.encode(
         {
             "id": answer.id,
             "object": "chat.completion",
@@ -194,7 +203,7 @@ def _event_json(event: ChatEvent, head: dict[str, Any]) -> bytes:
         choices.append({"index": event.finish.index, "delta": {}, "finish_reason": reason})
     else:
         return b""
-    return b"data: " + _encode({**head, "choices": choices}) + b"\n\n"
+    return b"data: " + _Json.encode({**head, "choices": choices}) + b"\n\n"
 
 
 def bytes_front(session: aiohttp.ClientSession, url: str) -> web.Application:
@@ -271,8 +280,9 @@ async def _terminated() -> None:
 async def _back_process(upstream: str) -> AsyncIterator[str]:
     """Run the relay in a child process; yield its address."""
     port = free_ports(1)
+    tuned = ["--tuned"] if "--tuned" in sys.argv else []
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.bare", "--back"),
+        *(sys.executable, "-m", "bench.bare", "--back", *tuned),
         *("--port", str(port), "--upstream", upstream),
     )
     try:
@@ -290,12 +300,17 @@ def main() -> None:
     kind.add_argument("--bytes", action="store_true", help="pass bytes unread")
     kind.add_argument("--hop", action="store_true", help="relay in a process of its own")
     kind.add_argument("--back", action="store_true", help="be that process")
+    parser.add_argument("--tuned", action="store_true", help="on uvloop and msgspec")
     args = parser.parse_args()
+    run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
+    if args.tuned:
+        run = uvloop.run
+        _Json.encode, _Json.decode = msgspec.json.Encoder().encode, msgspec.json.decode
     if args.back:
-        uvloop.run(serve_grpc(args.port, args.upstream))
+        run(serve_grpc(args.port, args.upstream))
     else:
         chosen = "hop" if args.hop else "bytes" if args.bytes else "direct"
-        uvloop.run(serve_http(args.port, args.upstream, chosen))
+        run(serve_http(args.port, args.upstream, chosen))
 
 
 if __name__ == "__main__":

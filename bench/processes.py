@@ -72,9 +72,11 @@ def _quiet_lair_environment(folder: Path, stub: str) -> Mapping[str, str]:
 
 
 SYSTEMS = (
-    System("bytes", "bytes passed unread, one process", _bare("--bytes")),
+    System("bytes", "bytes passed unread, one process", _bare("--bytes", "--tuned")),
     System("bare", "bare prototype, one process", _bare()),
     System("bare_hop", "bare prototype with the hop", _bare("--hop")),
+    System("tuned", "tuned prototype, one process", _bare("--tuned")),
+    System("tuned_hop", "tuned prototype with the hop", _bare("--hop", "--tuned")),
     System("lair", "`lair up`", _lair(), _quiet_lair_environment),
     System("lair_separate", "`lair up --separate`", _lair("--separate"), _quiet_lair_environment),
     System("lair_logging", "`lair up`, default logging", _lair(), _lair_environment),

@@ -15,7 +15,17 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis import BAR, BASELINE, Cell, Comparison, Row, Run, comparisons, rows
+from bench.analysis import (
+    BAR,
+    BASELINE,
+    REFERENCES,
+    Cell,
+    Comparison,
+    Row,
+    Run,
+    comparisons,
+    rows,
+)
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "overhead.json"
@@ -50,7 +60,10 @@ in processes of their own:
 - **bare prototype** (`bench/bare.py`): the least of lair's shape. JSON becomes the typed contract,
   the contract becomes JSON for the model server, and the reply comes back the same way. Nothing
   else: no checks, no choice, no history, no journal, no records, no logs. In one process, and
-  *with the hop*: two processes with gRPC between them. This is the yardstick.
+  *with the hop*: two processes with gRPC between them. aiohttp, grpc.aio and the standard library
+  as they come. This is the yardstick.
+- **tuned prototype**: the same on uvloop and msgspec, which lair uses too. What is between it and
+  lair is the price of all that lair does beyond passing a request on.
 - **`lair up`**: gateway and router in one process; memory and metrics in processes of their own.
   Held against the bare prototype in one process.
 - **`lair up --separate`**: every service in a process of its own. Held against the bare prototype
@@ -174,7 +187,20 @@ def _bar(run: Run) -> str:
         for cell, found in every
     ]
     table = _table(("", "load", "measure", "times worse", "bar"), lines)
-    return f"{text}\n{table}\n{_misses(run, every)}\n{_yardstick(run)}"
+    return f"{text}\n{table}\n{_misses(run, every)}\n{_references(run)}{_yardstick(run)}"
+
+
+def _references(run: Run) -> str:
+    """Hold lair against the tuned prototype, which no bar is set for."""
+    lines = [
+        (run.titles[found.system], cell.title, found.measure, _times(found))
+        for cell in run.cells
+        for found in comparisons(cell, REFERENCES)
+    ]
+    if not lines:
+        return ""
+    table = _table(("", "load", "measure", "times worse"), lines)
+    return f"Against the tuned prototype, for which no bar is set:\n\n{table}\n"
 
 
 def _misses(run: Run, every: Iterable[tuple[Cell, Comparison]]) -> str:

@@ -239,8 +239,8 @@ def test_load_counts_every_chunk_of_every_stream(stub):
     )
 
 
-@pytest.mark.parametrize("name", ["bare", "bare_hop"])
-def test_bare_prototype_passes_replies_and_streams_unchanged(stub, name):
+@pytest.mark.parametrize("name", ["bare", "bare_hop", "tuned", "tuned_hop"])
+def test_a_prototype_passes_replies_and_streams_unchanged(stub, name):
     system = next(system for system in SYSTEMS if system.name == name)
     with running(system, f"http://127.0.0.1:{stub}/v1") as port:
         streams = measure(Load(port, concurrency=3, requests=6, warmup=0, chunks=50))
