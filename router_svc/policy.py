@@ -85,8 +85,11 @@ class Catalogue:
 _AT_EASE = Standing()
 
 
-def decide(wish: Wish, known: Catalogue) -> Decision:
-    """Return who may answer, best first, and who may not. Raises MODEL_NOT_FOUND."""
+def decide(wish: Wish, known: Catalogue, *, told: bool = True) -> Decision:
+    """Return who may answer, best first, and who may not. Raises MODEL_NOT_FOUND.
+
+    Each candidate has its short reason; all of them only where they are `told`.
+    """
     refused: list[Refused] = []
     allowed: list[_Pair] = []
     for pairs in _meant(wish, known):
@@ -103,7 +106,7 @@ def decide(wish: Wish, known: Catalogue) -> Decision:
     may = servers or allowed
     if len(may) > 1:
         may = sorted(may, key=lambda pair: [key(pair, wish) for _, key in ORDER])
-    return Decision(tuple([_candidate(pair, wish) for pair in may]), tuple(refused))
+    return Decision(tuple([_candidate(pair, wish, told=told) for pair in may]), tuple(refused))
 
 
 def _refuse(refused: list[Refused], pair: _Pair, against: Sequence[str]) -> None:
@@ -116,7 +119,7 @@ def _refuse(refused: list[Refused], pair: _Pair, against: Sequence[str]) -> None
 
 def choose(wish: Wish, known: Catalogue) -> Decision:
     """Decide. Raises `ServiceError` where nobody may answer."""
-    decision = decide(wish, known)
+    decision = decide(wish, known, told=False)
     if not decision.candidates:
         raise _nobody(wish, decision.refused, known.views)
     return decision
@@ -219,6 +222,7 @@ CONSTRAINTS: tuple[Callable[[_Pair, Wish], str], ...] = (
 
 # -- in which order ----------------------------------------------------------------
 
+_SAME = "same as the conversation's last answer"
 _RANK = {State.UP: 0, State.UNKNOWN: 1, State.LOADING: 2, State.DOWN: 3}
 
 
@@ -252,29 +256,33 @@ ORDER: tuple[tuple[str, Callable[[_Pair, Wish], float]], ...] = (
 )
 
 
-def _candidate(pair: _Pair, wish: Wish) -> Candidate:
-    view, state = pair.view, pair.view.snapshot.state.name.lower()
+def _candidate(pair: _Pair, wish: Wish, *, told: bool) -> Candidate:
+    reasons = tuple(filter(None, _notes(pair, wish))) if told else ()
+    model = pair.model
+    return Candidate(pair.view.name, model.id, _head(pair, wish), reasons, model.context_length)
+
+
+def _head(pair: _Pair, wish: Wish) -> str:
+    """Say why in a header's few words."""
+    if pair.view.last_resort and not pair.explicit:
+        return "auto: no LLM server was found"
+    if pair.named == AUTO:
+        return f"auto: {next(filter(None, _notes(pair, wish)))}"
     moved = _moved(pair, wish)
-    notes = [
-        "same as the conversation's last answer" if _is_sticky(pair, wish) else "",
-        moved,
-        state,
-        pair.standing.resting,
-        "loaded" if pair.model.loaded else "not loaded" if pair.model.loaded is False else "",
-        f"priority {view.priority}" if view.priority else "",
-        f"wait about {wait:.1f} s" if (wait := pair.standing.expected_wait_seconds) else "",
-        f"{view.price:g} USD a million tokens" if view.price else "",
-        "the prompt must be cut to fit" if _must_be_cut(pair, wish) else "",
-    ]
-    if view.last_resort and not pair.explicit:
-        head = "auto: no LLM server was found"
-    else:
-        first = next(filter(None, notes))
-        head = f"auto: {first}" if pair.named == AUTO else f"model {pair.named}"
-        if moved and pair.named != AUTO:
-            head = f"{head}, {moved}"
-    window = pair.model.context_length
-    return Candidate(view.name, pair.model.id, head, tuple(filter(None, notes)), window)
+    return f"model {pair.named}, {moved}" if moved else f"model {pair.named}"
+
+
+def _notes(pair: _Pair, wish: Wish) -> Iterator[str]:
+    """Yield what speaks for a pair, what matters most first; empty where there is nothing."""
+    view, standing = pair.view, pair.standing
+    yield _SAME if _is_sticky(pair, wish) else _moved(pair, wish)
+    yield view.snapshot.state.name.lower()
+    yield standing.resting
+    yield "loaded" if pair.model.loaded else "not loaded" if pair.model.loaded is False else ""
+    yield f"priority {view.priority}" if view.priority else ""
+    yield f"wait about {wait:.1f} s" if (wait := standing.expected_wait_seconds) else ""
+    yield f"{view.price:g} USD a million tokens" if view.price else ""
+    yield "the prompt must be cut to fit" if _must_be_cut(pair, wish) else ""
 
 
 def _moved(pair: _Pair, wish: Wish) -> str:

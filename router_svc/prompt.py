@@ -46,6 +46,8 @@ class Prompt:
         self._measure_glance = glance
         self._measure_whole = whole
         self._measure_least = least
+        # By the bytes of a token: of most models nothing is known but the first guess.
+        self._tokens: dict[float, int] = {}
         # The smallest window found so far that it fits at a glance: so do all larger ones.
         self._enough: float = math.inf
 
@@ -61,7 +63,11 @@ class Prompt:
 
     def tokens(self, backend: str, model: str) -> int:
         """Return the tokens it takes as a whole."""
-        return self.estimator.tokens(self.size, backend, model)
+        ratio = self.estimator.ratio(backend, model)
+        tokens = self._tokens.get(ratio)
+        if tokens is None:
+            tokens = self._tokens[ratio] = self.estimator.tokens(self.size, backend, model)
+        return tokens
 
     def limit(self, window: int | None) -> int | None:
         """Return the tokens it may have at most; None for any number."""
