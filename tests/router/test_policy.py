@@ -82,7 +82,7 @@ def test_up_comes_first_then_priority_then_the_order_of_the_configuration(model:
 
 
 def test_the_reason_of_each_candidate_is_told() -> None:
-    [candidate] = choose(Wish("m"), [view("a", "m")])
+    [candidate] = policy.decide(Wish("m"), Catalogue([view("a", "m")])).candidates
     assert (candidate.reason, candidate.reasons) == ("model m", ("up",))
     [candidate] = choose(Wish("auto"), [view("a", "m", state=State.LOADING)])
     assert candidate.reason == "auto: loading"

@@ -211,7 +211,7 @@ def test_a_conversation_leaves_a_window_it_outgrew_for_one_that_takes_it_whole()
 def test_the_order_of_an_alias_goes_before_a_larger_window() -> None:
     small, large = ServedModel("s", context_length=1000), ServedModel("l", context_length=4000)
     known = Catalogue([view("a", large), view("b", small)], aliases={"tier": ("s", "l")})
-    first, second = choose(Wish("tier", prompt=Need(3000, 100).prompt()), known).candidates
+    first, second = decide(Wish("tier", prompt=Need(3000, 100).prompt()), known).candidates
     assert (first.backend, second.backend) == ("b", "a")
     assert "the prompt must be cut to fit" in first.reasons
     assert "the prompt must be cut to fit" not in second.reasons
