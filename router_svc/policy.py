@@ -42,6 +42,8 @@ class Wish:
     json_schema: bool = False
     # The backend that answered the conversation's last turn, and its model.
     sticky: tuple[str, str] | None = None
+    # What its key may use, by any name; empty for all.
+    permitted: tuple[str, ...] = ()
     # What it takes of a window; None where windows do not matter.
     prompt: Prompt | None = None
 
@@ -160,6 +162,9 @@ def _of_auto(wish: Wish, known: Catalogue, view: BackendView, place: int) -> Ite
             yield known.pair(view, model, place, AUTO, explicit=explicit)
 
 
+_NOT_PERMITTED = "not among the models of the key"
+
+
 # -- who may -----------------------------------------------------------------------
 
 
@@ -172,6 +177,13 @@ def _stays_in_the_house(pair: _Pair, wish: Wish) -> str:
     if not wish.local_only or (pair.view.local and not pair.model.remote):
         return ""
     return "X-Local-Only, and it is remote"
+
+
+def _is_permitted(pair: _Pair, wish: Wish) -> str:
+    names = (pair.named, pair.model.id, f"{pair.view.name}/{pair.model.id}")
+    if not wish.permitted or any(name in wish.permitted for name in names):
+        return ""
+    return _NOT_PERMITTED
 
 
 def _is_free_to_be_chosen(pair: _Pair, wish: Wish) -> str:
@@ -211,6 +223,7 @@ def _fits(pair: _Pair, wish: Wish) -> str:
 CONSTRAINTS: tuple[Callable[[_Pair, Wish], str], ...] = (
     _is_asked,
     _stays_in_the_house,
+    _is_permitted,
     _is_free_to_be_chosen,
     _has_kind,
     _has_tools,
@@ -300,6 +313,10 @@ def _nobody(wish: Wish, refused: Sequence[Refused], views: Sequence[BackendView]
     if refused and all(any("context of" in text for text in r.reasons) for r in refused):
         message = f"the prompt is too long for every model that may take it: {listed}"
         return ServiceError("CONTEXT_LENGTH_EXCEEDED", message, model=wish.model)
+    if refused and all(_NOT_PERMITTED in r.reasons for r in refused):
+        names = ", ".join(wish.permitted)
+        message = f"the key may not use the model {wish.model!r}; it may use: {names}"
+        return ServiceError("PERMISSION_DENIED", message, model=wish.model)
     if refused:
         message = f"no backend may take this request: {listed}"
         return ServiceError("NO_BACKEND", message, model=wish.model)

@@ -22,6 +22,7 @@ def wish_of(call: ChatCall, sticky: tuple[str, str] | None, prompt: Prompt) -> W
         model=hints.model or call.model or AUTO,
         backend=hints.backend,
         local_only=hints.local_only,
+        permitted=tuple(hints.permitted_models),
         tools=bool(call.tools),
         vision=any(_shows_a_picture(message) for message in call.messages),
         json_schema=b'"json_schema"' in call.response_format_json,
@@ -37,6 +38,7 @@ def plain_wish(call: Call, kind: str = "chat", prompt: Prompt | None = None) -> 
         model=hints.model or call.model or AUTO,
         backend=hints.backend,
         local_only=hints.local_only,
+        permitted=tuple(hints.permitted_models),
         kind=kind,
         prompt=prompt,
     )

@@ -115,6 +115,7 @@ def asks(draw: st.DrawFn) -> Asked:
         vision=draw(st.booleans()),
         json_schema=draw(st.booleans()),
         sticky=draw(st.sampled_from([None, ("b0", "m"), ("b1", "m")])),
+        permitted=draw(st.sampled_from([(), (), ("m",), ("b0/m", "x"), ("auto",), ("x",)])),
         prompt=need.prompt(),
     )
     return Asked(wish, need)
@@ -122,8 +123,10 @@ def asks(draw: st.DrawFn) -> Asked:
 
 def may_answer(house: House, name: str, asked: Asked) -> bool:
     wish, able = asked.wish, house.model(name).capabilities
+    names = {wish.model, "m", f"{name}/m"}
     return not (
         (wish.local_only and not house.view(name).local)
+        or (wish.permitted and not names & set(wish.permitted))
         or (wish.model == "auto" and house.standing(name).explicit_only)
         or (wish.tools and able.tools is False)
         or (wish.vision and able.vision is False)
@@ -242,3 +245,18 @@ def test_auto_takes_the_model_that_is_in_memory() -> None:
 def test_a_backends_alias_names_its_model() -> None:
     aliased = view("a", ServedModel("qwen3:30b"), aliases={"gpt-4o": "qwen3:30b"})
     assert choose(Wish("gpt-4o"), Catalogue([aliased])).candidates[0].model == "qwen3:30b"
+
+
+def test_a_key_without_the_model_is_told_which_it_may_use() -> None:
+    with pytest.raises(
+        ServiceError, match="may not use the model 'm'; it may use: small, x"
+    ) as told:
+        choose(Wish("m", permitted=("small", "x")), Catalogue([view("a", ServedModel("m"))]))
+    assert told.value.reason == "PERMISSION_DENIED"
+
+
+def test_a_key_may_use_what_an_alias_of_its_stands_for() -> None:
+    known = Catalogue([view("a", ServedModel("m"))], aliases={"small": ("m",)})
+    assert choose(Wish("small", permitted=("small",)), known).candidates[0].model == "m"
+    with pytest.raises(ServiceError, match="may not use"):
+        choose(Wish("m", permitted=("small",)), known)

@@ -295,6 +295,7 @@ class RouteHints(_message.Message):
     LOCAL_ONLY_FIELD_NUMBER: _builtins.int
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    PERMITTED_MODELS_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
     """The only backend to use (`X-Provider`). Empty for any."""
     model: _builtins.str
@@ -305,6 +306,12 @@ class RouteHints(_message.Message):
     """Cap on the prompt's tokens (`X-Max-Context`). 0 for the model's window."""
     priority: _builtins.str
     """`interactive`, `agent` or `batch`. Empty for the key's or the default class."""
+    @_builtins.property
+    def permitted_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The models that the caller's key may use: by id, by `backend/id`, or by the name that
+        is asked for (an alias, `auto`). Empty for all.
+        """
+
     def __init__(
         self,
         *,
@@ -313,10 +320,11 @@ class RouteHints(_message.Message):
         local_only: _builtins.bool = ...,
         max_context_tokens: _builtins.int = ...,
         priority: _builtins.str = ...,
+        permitted_models: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "local_only", b"local_only", "max_context_tokens", b"max_context_tokens", "model", b"model", "priority", b"priority"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "local_only", b"local_only", "max_context_tokens", b"max_context_tokens", "model", b"model", "permitted_models", b"permitted_models", "priority", b"priority"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
