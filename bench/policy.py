@@ -33,6 +33,7 @@ BACKENDS, MODELS, ROUNDS, CALLS = 20, 50, 15, 400
 LIMIT_MS = 0.2
 # Of about 1,500 tokens, near enough to the windows that each of them has it measured.
 _TURNS = [Message(role=role, text="word " * 120) for role in ("user", "assistant") * 5]
+_CHATS = {model: ChatCall(model=model, messages=_TURNS) for model in (AUTO, "b7/m7-3")}
 _ESTIMATOR = TokenEstimator()
 
 
@@ -63,7 +64,7 @@ def main() -> None:
 
 def _wish(model: str) -> Wish:
     """Wish for a model, as a chat of some turns does whose tokens are estimated anew."""
-    chat = ChatCall(model=model, messages=_TURNS)
+    chat = _CHATS[model]
     return wish_of(chat, ("b3", "m3-0"), chat_prompt(chat, _ESTIMATOR))
 
 

@@ -168,4 +168,4 @@ def _with_numbers(candidate: Candidate, prompt: Prompt) -> Candidate:
         return candidate
     tokens = prompt.tokens(candidate.backend, candidate.model)
     numbers = f"prompt of about {tokens} tokens, context of {candidate.window}"
-    return replace(candidate, reasons=(*candidate.reasons, numbers))
+    return candidate._replace(reasons=(*candidate.reasons, numbers))

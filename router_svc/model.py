@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from lair.router.v1.chat_pb2 import ChatCall
 from lair.router.v1.completion_pb2 import CompletionCall
@@ -27,6 +27,9 @@ class State(Enum):
     UP = 1
     DOWN = 2
     LOADING = 3
+
+    def __init__(self, _: int) -> None:
+        self.word = self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,7 @@ class Standing:
     expected_wait_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A backend and model that may answer, and why it stands where it stands.
 
     `reason` is the short form for a header, `reasons` the whole one, most important

@@ -94,9 +94,10 @@ def decide(wish: Wish, known: Catalogue, *, told: bool = True) -> Decision:
     """
     refused: list[Refused] = []
     allowed: list[_Pair] = []
+    checks = [check for matters, check in CONSTRAINTS if matters(wish)]
     for pairs in _meant(wish, known):
         for pair in pairs:
-            against = [text for check in CONSTRAINTS if (text := check(pair, wish))]
+            against = [text for check in checks if (text := check(pair, wish))]
             if not against:
                 allowed.append(pair)
                 break
@@ -169,25 +170,21 @@ _NOT_PERMITTED = "not among the models of the key"
 
 
 def _is_asked(pair: _Pair, wish: Wish) -> str:
-    other = wish.backend and pair.view.name != wish.backend
-    return f"X-Provider asks for {wish.backend}" if other else ""
+    return "" if pair.view.name == wish.backend else f"X-Provider asks for {wish.backend}"
 
 
-def _stays_in_the_house(pair: _Pair, wish: Wish) -> str:
-    if not wish.local_only or (pair.view.local and not pair.model.remote):
-        return ""
-    return "X-Local-Only, and it is remote"
+def _stays_in_the_house(pair: _Pair, _: Wish) -> str:
+    stays = pair.view.local and not pair.model.remote
+    return "" if stays else "X-Local-Only, and it is remote"
 
 
 def _is_permitted(pair: _Pair, wish: Wish) -> str:
     names = (pair.named, pair.model.id, f"{pair.view.name}/{pair.model.id}")
-    if not wish.permitted or any(name in wish.permitted for name in names):
-        return ""
-    return _NOT_PERMITTED
+    return "" if any(name in wish.permitted for name in names) else _NOT_PERMITTED
 
 
-def _is_free_to_be_chosen(pair: _Pair, wish: Wish) -> str:
-    return "" if pair.explicit or wish.backend else pair.standing.explicit_only
+def _is_free_to_be_chosen(pair: _Pair, _: Wish) -> str:
+    return "" if pair.explicit else pair.standing.explicit_only
 
 
 def _has_kind(pair: _Pair, wish: Wish) -> str:
@@ -195,23 +192,21 @@ def _has_kind(pair: _Pair, wish: Wish) -> str:
     return f"no {wish.kind} model" if able is False else ""
 
 
-def _has_tools(pair: _Pair, wish: Wish) -> str:
-    return "takes no tools" if wish.tools and pair.model.capabilities.tools is False else ""
+def _has_tools(pair: _Pair, _: Wish) -> str:
+    return "takes no tools" if pair.model.capabilities.tools is False else ""
 
 
-def _sees(pair: _Pair, wish: Wish) -> str:
-    return "takes no images" if wish.vision and pair.model.capabilities.vision is False else ""
+def _sees(pair: _Pair, _: Wish) -> str:
+    return "takes no images" if pair.model.capabilities.vision is False else ""
 
 
-def _follows_schemas(pair: _Pair, wish: Wish) -> str:
-    lacks = wish.json_schema and pair.model.capabilities.json_schema is False
-    return "follows no JSON schema" if lacks else ""
+def _follows_schemas(pair: _Pair, _: Wish) -> str:
+    return "follows no JSON schema" if pair.model.capabilities.json_schema is False else ""
 
 
 def _fits(pair: _Pair, wish: Wish) -> str:
     prompt, window = wish.prompt, pair.model.context_length
-    if prompt is None:
-        return ""
+    assert prompt is not None, "it matters only where there is one"
     needed = prompt.overflow(pair.view.name, pair.model.id, window)
     if not needed:
         return ""
@@ -219,17 +214,18 @@ def _fits(pair: _Pair, wish: Wish) -> str:
     return f"context of {prompt.limit(window)} tokens{by_cap}, about {needed} needed"
 
 
-# Each returns what stands against a pair, empty if nothing does.
-CONSTRAINTS: tuple[Callable[[_Pair, Wish], str], ...] = (
-    _is_asked,
-    _stays_in_the_house,
-    _is_permitted,
-    _is_free_to_be_chosen,
-    _has_kind,
-    _has_tools,
-    _sees,
-    _follows_schemas,
-    _fits,
+# For which wishes it matters, and what stands against a pair, empty if nothing does. What
+# a wish does not touch costs it nothing, however many backends there are.
+CONSTRAINTS: tuple[tuple[Callable[[Wish], object], Callable[[_Pair, Wish], str]], ...] = (
+    (lambda wish: wish.backend, _is_asked),
+    (lambda wish: wish.local_only, _stays_in_the_house),
+    (lambda wish: wish.permitted, _is_permitted),
+    (lambda wish: not wish.backend, _is_free_to_be_chosen),
+    (lambda _: True, _has_kind),
+    (lambda wish: wish.tools, _has_tools),
+    (lambda wish: wish.vision, _sees),
+    (lambda wish: wish.json_schema, _follows_schemas),
+    (lambda wish: wish.prompt, _fits),
 )
 
 
@@ -240,7 +236,8 @@ _RANK = {State.UP: 0, State.UNKNOWN: 1, State.LOADING: 2, State.DOWN: 3}
 
 
 def _is_sticky(pair: _Pair, wish: Wish) -> bool:
-    return wish.sticky == (pair.view.name, pair.model.id)
+    last = wish.sticky
+    return last is not None and last[0] == pair.view.name and last[1] == pair.model.id
 
 
 def _must_be_cut(pair: _Pair, wish: Wish) -> bool:
@@ -263,7 +260,7 @@ ORDER: tuple[tuple[str, Callable[[_Pair, Wish], float]], ...] = (
     ("conversation", lambda pair, wish: not _is_sticky(pair, wish)),
     ("loaded", lambda pair, _: pair.model.loaded is False),
     ("priority", lambda pair, _: -pair.view.priority),
-    ("wait", lambda pair, _: round(pair.standing.expected_wait_seconds, 1)),
+    ("wait", lambda pair, _: (wait := pair.standing.expected_wait_seconds) and round(wait, 1)),
     ("price", lambda pair, _: pair.view.price),
     ("configuration", lambda pair, _: pair.place),
 )
@@ -279,9 +276,10 @@ def _head(pair: _Pair, wish: Wish) -> str:
     """Say why in a header's few words."""
     if pair.view.last_resort and not pair.explicit:
         return "auto: no LLM server was found"
-    if pair.named == AUTO:
-        return f"auto: {next(filter(None, _notes(pair, wish)))}"
     moved = _moved(pair, wish)
+    if pair.named == AUTO:
+        state = pair.view.snapshot.state.word
+        return f"auto: {_SAME if _is_sticky(pair, wish) else moved or state}"
     return f"model {pair.named}, {moved}" if moved else f"model {pair.named}"
 
 
@@ -289,7 +287,7 @@ def _notes(pair: _Pair, wish: Wish) -> Iterator[str]:
     """Yield what speaks for a pair, what matters most first; empty where there is nothing."""
     view, standing = pair.view, pair.standing
     yield _SAME if _is_sticky(pair, wish) else _moved(pair, wish)
-    yield view.snapshot.state.name.lower()
+    yield view.snapshot.state.word
     yield standing.resting
     yield "loaded" if pair.model.loaded else "not loaded" if pair.model.loaded is False else ""
     yield f"priority {view.priority}" if view.priority else ""

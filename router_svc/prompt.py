@@ -22,6 +22,8 @@ REPLY_TOKENS = 4096
 # A client that allows itself more than half of a window does not expect to get it.
 _MOST_SHARE = 2
 
+_FITS = (True, 0)
+
 
 class Prompt:
     """A prompt, its cap of `cap` tokens and its reply's of `reply_tokens`; 0 is none of either.
@@ -46,8 +48,8 @@ class Prompt:
         self._measure_glance = glance
         self._measure_whole = whole
         self._measure_least = least
-        # By the bytes of a token: of most models nothing is known but the first guess.
-        self._tokens: dict[float, int] = {}
+        # By the bytes of a token, which of most models are a first guess, and the window.
+        self._weighed: dict[tuple[float, int | None], tuple[bool, int]] = {}
         # The smallest window found so far that it fits at a glance: so do all larger ones.
         self._enough: float = math.inf
 
@@ -63,11 +65,7 @@ class Prompt:
 
     def tokens(self, backend: str, model: str) -> int:
         """Return the tokens it takes as a whole."""
-        ratio = self.estimator.ratio(backend, model)
-        tokens = self._tokens.get(ratio)
-        if tokens is None:
-            tokens = self._tokens[ratio] = self.estimator.tokens(self.size, backend, model)
-        return tokens
+        return self.estimator.tokens(self.size, backend, model)
 
     def limit(self, window: int | None) -> int | None:
         """Return the tokens it may have at most; None for any number."""
@@ -92,10 +90,7 @@ class Prompt:
 
     def fits(self, backend: str, model: str, window: int | None) -> bool:
         """Tell whether nothing of it need be cut."""
-        if self.fits_at_a_glance(window):
-            return True
-        room = self.room(window)
-        return room is None or self.tokens(backend, model) <= room
+        return self._weigh(backend, model, window)[0]
 
     def clearly_fits(self, backend: str, model: str, window: int | None) -> bool:
         """Tell whether it fits by so much that counting it would be for nothing."""
@@ -109,13 +104,27 @@ class Prompt:
 
         Where the estimate may be wrong the backend decides: it counts, or it refuses.
         """
-        if self.fits_at_a_glance(window):
-            return 0
-        limit = self.limit(window)
-        if limit is None or self.tokens(backend, model) <= limit:
-            return 0
+        return self._weigh(backend, model, window)[1]
+
+    def _weigh(self, backend: str, model: str, window: int | None) -> tuple[bool, int]:
+        """Return what `fits` and `overflow` do; a house has many models and few windows."""
+        if window and window >= self._enough:
+            return _FITS
+        kind = (self.estimator.ratio(backend, model), window)
+        weighed = self._weighed.get(kind)
+        if weighed is None:
+            weighed = self._weighed[kind] = self._weigh_anew(backend, model, window)
+        return weighed
+
+    def _weigh_anew(self, backend: str, model: str, window: int | None) -> tuple[bool, int]:
+        room, limit = self.room(window), self.limit(window)
+        if room is None or limit is None or self.fits_at_a_glance(window):
+            return _FITS
+        tokens = self.tokens(backend, model)
+        if tokens <= limit:
+            return tokens <= room, 0
         least = self.estimator.tokens(self._least, backend, model)
-        return least if least > limit and not is_close(least, limit) else 0
+        return False, least if least > limit and not is_close(least, limit) else 0
 
     def _room(self, window: int) -> int:
         if self._reply_tokens:
