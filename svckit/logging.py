@@ -16,6 +16,8 @@ import msgspec
 import structlog
 from structlog.typing import Processor
 
+from svckit.telemetry import LOG_LINES_LOST
+
 REQUEST_ID_KEY = "x-request-id"
 _REDACTED = ("api_key", "authorization", "key")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -55,7 +57,7 @@ def _shown(value: Any) -> str:
 
 
 class _Stderr:
-    """Standard error, where a line that nobody takes is lost: of a closed pipe, a full disk."""
+    """Standard error; a line it does not take (a closed pipe, a full disk) is counted as lost."""
 
     def __init__(self) -> None:
         self._file: TextIO | None = sys.stderr  # None where the process was given none
@@ -63,10 +65,10 @@ class _Stderr:
     def write(self, text: str) -> None:
         """Write lines, if it can be done."""
         if self._file:
-            try:  # noqa: SIM105  # `suppress` would cost each request a microsecond
+            try:
                 self._file.write(text)
-            except (OSError, ValueError):
-                pass
+            except (OSError, ValueError):  # nobody reads it, so it is told where others look
+                LOG_LINES_LOST.inc()
 
     def flush(self) -> None:
         """Do nothing: each line went out as it was written."""

@@ -23,6 +23,7 @@ FIRST_TOKEN_SECONDS = Histogram(
 )
 TOKENS = Counter("lair_tokens_total", "Tokens the backends counted.", ["type", "backend"])
 IN_FLIGHT = Gauge("lair_inflight_requests", "Requests being answered.")
+LOG_LINES_LOST = Counter("lair_log_lines_lost_total", "Log lines that standard error did not take.")
 OUTBOX_PENDING = Gauge(
     "lair_outbox_pending_records", "Finished requests not yet delivered.", ["outbox"]
 )

@@ -129,8 +129,8 @@ get_logger("m").info("event", path=Path("/x"), text="line\\nbreak", error=ValueE
 
 
 @pytest.mark.parametrize("fmt", ["json", "text"])
-def test_a_line_that_nobody_reads_fails_nothing(fmt: str) -> None:
-    written(f"""
+def test_a_line_that_nobody_reads_fails_nothing_and_is_counted(fmt: str) -> None:
+    text = written(f"""
 import os, sys
 reader, writer = os.pipe()
 os.close(reader)
@@ -141,7 +141,11 @@ for number in range(5000):
     get_logger("m").warning("event", number=number)
 logging.getLogger("aiohttp").warning("theirs")
 os.dup2(kept, 2)
+from svckit.telemetry import LOG_LINES_LOST
+configure_logging("router", fmt="json")
+get_logger("m").warning("lost", count=LOG_LINES_LOST._value.get())
 """)
+    assert json.loads(text.splitlines()[-1])["count"] > 0
 
 
 @pytest.mark.parametrize("fmt", ["auto", "json", "text"])
