@@ -14,7 +14,7 @@ from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from router_svc.summary import MARK
 from tests.fakes.answers import Answer, completion, greeting, reply, streamed
 from tests.fakes.openai_server import OpenAIServer
-from tests.router.world import World, answer, asking, assistant, both_ways, events, user
+from tests.router.world import World, answer, asking, assistant, both_ways, route_of, user
 
 WRITER = {"summary_model": "writer"}
 # Room for two turns and a summary.
@@ -43,11 +43,8 @@ async def server() -> Any:
         yield running
 
 
-async def route_of(router: RouterServiceStub, messages: list[Message], *, stream: bool) -> Route:
-    call = asking(messages=messages, model="tiny")
-    if stream:
-        return (await events(router, call))[0].started.route
-    return (await answer(router, call)).route
+async def answered(router: RouterServiceStub, messages: list[Message], *, streamed: bool) -> Route:
+    return await route_of(router, asking(messages=messages, model="tiny"), streamed=streamed)
 
 
 def asked(server: OpenAIServer, model: str) -> list[dict[str, Any]]:
@@ -60,7 +57,7 @@ async def test_a_summary_stands_in_place_of_the_turns_that_no_longer_fit(
     world: World, server: OpenAIServer, streamed: bool
 ) -> None:
     async with world.router(server, backend=BACKEND, router=WRITER) as router:
-        route = await route_of(router, turns(8), stream=streamed)
+        route = await answered(router, turns(8), streamed=streamed)
     [sent] = asked(server, "tiny")
     texts = [message["content"] for message in sent["messages"]]
     assert texts[0] == f"Be brief.\n\n{MARK}{SUMMARY}"
@@ -75,7 +72,7 @@ async def test_a_summary_stands_in_place_of_the_turns_that_no_longer_fit(
 async def test_a_summary_serves_the_next_turns_too(world: World, server: OpenAIServer) -> None:
     async with world.router(server, backend=BACKEND, router=WRITER) as router:
         for count in (8, 9):
-            await route_of(router, turns(count), stream=False)
+            await answered(router, turns(count), streamed=False)
     assert len(asked(server, "writer")) == 1
     assert len(asked(server, "tiny")) == 2
 
@@ -100,7 +97,7 @@ async def test_a_summary_is_counted_apart_and_never_remembered(
 
 async def test_a_chat_that_fits_asks_for_no_summary(world: World, server: OpenAIServer) -> None:
     async with world.router(server, backend=BACKEND, router=WRITER) as router:
-        route = await route_of(router, turns(2), stream=False)
+        route = await answered(router, turns(2), streamed=False)
     assert not asked(server, "writer")
     assert not route.context_cut
 
@@ -115,7 +112,7 @@ async def test_without_a_summary_the_turns_are_left_out(
 ) -> None:
     server.script(lambda body: broken if body["model"] == "writer" else greeting(body))
     async with world.router(server, backend=BACKEND, router=WRITER) as router:
-        route = await route_of(router, turns(8), stream=False)
+        route = await answered(router, turns(8), streamed=False)
     assert " oldest turns left out; " in route.context_cut
     [sent] = asked(server, "tiny")
     assert MARK not in str(sent)
@@ -126,7 +123,7 @@ async def test_a_summary_model_that_nobody_serves_costs_a_chat_nothing(
 ) -> None:
     unknown = {"summary_model": "nobody"}
     async with world.router(server, backend=BACKEND, router=unknown) as router:
-        route = await route_of(router, turns(8), stream=False)
+        route = await answered(router, turns(8), streamed=False)
     assert " oldest turns left out; " in route.context_cut
 
 
@@ -157,7 +154,7 @@ async def test_no_log_quotes_a_conversation_that_a_summary_was_refused_for(
 
     server.script(lambda body: (quotes if body["model"] == "writer" else greeting)(body))
     async with world.router(server, backend=BACKEND, router=WRITER) as router:
-        await route_of(router, turns(8), stream=False)
+        await answered(router, turns(8), streamed=False)
     written = "".join(capsys.readouterr())
     assert "turns are left out without a summary" in written
     assert "xxx" not in written
@@ -202,7 +199,7 @@ async def test_the_next_candidate_gets_a_prompt_that_is_simply_cut(
     server.script(fails)
     other.script(streamed("Hello"), greeting)
     async with world.router(server, other, backend=BACKEND, router=WRITER) as router:
-        route = await route_of(router, turns(8), stream=True)
+        route = await answered(router, turns(8), streamed=True)
     assert route.backend == "b"
     assert " oldest turns left out; " in route.context_cut
 
@@ -226,6 +223,6 @@ async def test_a_prompt_with_a_summary_that_is_found_too_long_is_cut_without_one
     short = [Message(role=message.role, text=message.text[:60]) for message in said]
     async with world.router(server, backend=BACKEND, router=WRITER) as router:
         messages = [Message(role="system", text="Be brief."), *short]
-        route = await route_of(router, messages, stream=streamed)
+        route = await answered(router, messages, streamed=streamed)
     assert came[0] < came[1]
     assert " oldest turns left out; " in route.context_cut

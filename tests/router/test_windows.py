@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lair.common.v1.chat_pb2 import Message
-from lair.router.v1.chat_pb2 import ChatCall, Route
+from lair.router.v1.chat_pb2 import ChatCall
 from lair.router.v1.router_service_pb2 import ExplainRouteRequest, RouteCandidate
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from tests.fakes.answers import (
@@ -32,6 +32,7 @@ from tests.router.world import (
     both_ways,
     events,
     failure,
+    route_of,
     user,
 )
 
@@ -44,13 +45,6 @@ TURNS = [
     for message in (user(f"{number} {'x' * 140}"), assistant(f"{number} {'y' * 140}"))
 ]
 LONG = [Message(role="system", text="Be brief."), *TURNS, user("last")]
-
-
-async def route_of(router: RouterServiceStub, call: ChatCall, *, streamed: bool) -> Route:
-    """Ask either way; return what is told of the route."""
-    if streamed:
-        return (await events(router, call))[0].started.route
-    return (await answer(router, call)).route
 
 
 def texts(server: OpenAIServer, number: int = -1) -> list[str]:

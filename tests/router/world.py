@@ -12,7 +12,7 @@ import pytest
 
 from lair.common.v1.caller_pb2 import Caller
 from lair.common.v1.chat_pb2 import Message
-from lair.router.v1.chat_pb2 import ChatCall, ChatEvent, MemoryHints, RouteHints
+from lair.router.v1.chat_pb2 import ChatCall, ChatEvent, MemoryHints, Route, RouteHints
 from lair.router.v1.router_service_pb2 import ChatRequest, ChatResponse, ChatStreamRequest
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from router_svc.main import open_service
@@ -126,6 +126,13 @@ async def say(router: RouterServiceStub, call: ChatCall, *, streamed: bool) -> s
     if streamed:
         return text_of(await events(router, call))
     return (await answer(router, call)).completion.choices[0].message.text
+
+
+async def route_of(router: RouterServiceStub, call: ChatCall, *, streamed: bool) -> Route:
+    """Ask either way; return what is told of the route."""
+    if streamed:
+        return (await events(router, call))[0].started.route
+    return (await answer(router, call)).route
 
 
 def text_of(said: list[ChatEvent]) -> str:
