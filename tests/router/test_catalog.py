@@ -65,6 +65,11 @@ async def until(
     return found
 
 
+def is_up(name: str) -> Callable[[dict[str, Backend]], bool]:
+    """Look for a backend that was found and asked: before that it has no models."""
+    return lambda known: name in known and known[name].state == BACKEND_STATE_UP
+
+
 # -- discovery -----------------------------------------------------------------
 
 
@@ -77,10 +82,7 @@ async def test_a_server_on_a_given_port_is_found_used_and_forgotten(
     async with world.router(router=look) as router:
         assert list(await backends(router)) == ["lair"]
         async with OpenAIServer("found", port=port) as server:
-            up = await until(
-                router, lambda known: name in known and known[name].state == BACKEND_STATE_UP
-            )
-            found = up[name]
+            found = (await until(router, is_up(name)))[name]
             assert list(found.models) == ["found"]
             assert (found.local, found.url) == (True, server.url)
             route = (await answer(router, asking("hi"))).route
@@ -119,7 +121,7 @@ async def test_a_server_that_goes_between_choice_and_question_is_the_servers_fai
     look = {**watching, "discover": True, "discover_ports": [port]}
     async with world.router(server, router=look) as router:
         async with OpenAIServer("found", port=port):
-            await until(router, lambda known: f"local-{port}" in known)
+            await until(router, is_up(f"local-{port}"))
             client = asyncio.create_task(failure(answer(router, asking("hi"))))
             await server.request(0)  # the found server is the next to be asked
         await until(router, lambda known: f"local-{port}" not in known)
