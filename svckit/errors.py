@@ -68,6 +68,12 @@ TABLE: dict[str, Meaning] = {
     "CONVERSATION_EXISTS": Meaning(
         _C.ALREADY_EXISTS, 400, _BAD, "conversation_exists", retry=False
     ),
+    "TURN_NOT_FOUND": Meaning(_C.NOT_FOUND, 404, _BAD, "not_found", retry=False),
+    "MESSAGE_NOT_FOUND": Meaning(_C.NOT_FOUND, 404, _BAD, "not_found", retry=False),
+    # 409 by convention of the header; SDKs would repeat it, so they are told not to.
+    "IDEMPOTENCY_CONFLICT": Meaning(
+        _C.ALREADY_EXISTS, 409, _BAD, "idempotency_conflict", retry=False
+    ),
     "UNAUTHENTICATED": Meaning(_C.UNAUTHENTICATED, 401, _BAD, "invalid_api_key", retry=False),
     "PERMISSION_DENIED": Meaning(_C.PERMISSION_DENIED, 403, "permission_error", None, retry=False),
     "SERVICE_UNAVAILABLE": Meaning(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import ROUTES
+from gateway.routes import ROUTES
 from lair.common.v1 import reason_pb2
 from lair.memory.v1 import recall_service_pb2
 from lair.metrics.v1 import report_service_pb2

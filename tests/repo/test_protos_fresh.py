@@ -54,5 +54,5 @@ def test_a_file_that_no_contract_gives_is_found(copy: Path) -> None:
 
 def test_a_contract_that_was_not_compiled_is_found(copy: Path) -> None:
     proto = copy / "protos" / "lair" / "common" / "v1" / "caller.proto"
-    proto.write_text(proto.read_text().replace("string project = 2;", "string project = 6;"))
+    proto.write_text(proto.read_text().replace("string project = 2;", "string project = 16;"))
     assert "lair/common/v1/caller_pb2.py" in check(copy).stderr

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blair/common/v1/caller.proto\x12\x0elair.common.v1\"^\n\x06\x43\x61ller\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blair/common/v1/caller.proto\x12\x0elair.common.v1\"\x83\x02\n\x06\x43\x61ller\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x33\n\x0buser_source\x18\x06 \x01(\x0e\x32\x1e.lair.common.v1.IdentitySource\x12\x36\n\x0eproject_source\x18\x07 \x01(\x0e\x32\x1e.lair.common.v1.IdentitySource\x12\x36\n\x0esession_source\x18\x08 \x01(\x0e\x32\x1e.lair.common.v1.IdentitySource*\xee\x02\n\x0eIdentitySource\x12\x1f\n\x1bIDENTITY_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16IDENTITY_SOURCE_HEADER\x10\x01\x12\x17\n\x13IDENTITY_SOURCE_KEY\x10\x02\x12\x18\n\x14IDENTITY_SOURCE_PATH\x10\x03\x12!\n\x1dIDENTITY_SOURCE_CLIENT_HEADER\x10\x04\x12\x1b\n\x17IDENTITY_SOURCE_REFERER\x10\x05\x12\x18\n\x14IDENTITY_SOURCE_BODY\x10\x06\x12\x1a\n\x16IDENTITY_SOURCE_PROMPT\x10\x07\x12 \n\x1cIDENTITY_SOURCE_CONVERSATION\x10\x08\x12\x1a\n\x16IDENTITY_SOURCE_CLIENT\x10\t\x12\x1b\n\x17IDENTITY_SOURCE_DERIVED\x10\n\x12\x1b\n\x17IDENTITY_SOURCE_DEFAULT\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lair.common.v1.caller_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLER']._serialized_start=47
-  _globals['_CALLER']._serialized_end=141
+  _globals['_IDENTITYSOURCE']._serialized_start=310
+  _globals['_IDENTITYSOURCE']._serialized_end=676
+  _globals['_CALLER']._serialized_start=48
+  _globals['_CALLER']._serialized_end=307
 # @@protoc_insertion_point(module_scope)

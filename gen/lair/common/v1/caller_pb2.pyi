@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +16,66 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _IdentitySource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IdentitySourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IdentitySource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IDENTITY_SOURCE_UNSPECIFIED: _IdentitySource.ValueType  # 0
+    """Unknown, or a gRPC caller said it."""
+    IDENTITY_SOURCE_HEADER: _IdentitySource.ValueType  # 1
+    """lair's own header: `X-User-ID`, `X-Project`, `X-Session-ID`."""
+    IDENTITY_SOURCE_KEY: _IdentitySource.ValueType  # 2
+    """The API key, which is bound to it."""
+    IDENTITY_SOURCE_PATH: _IdentitySource.ValueType  # 3
+    """The base URL: `/p/<project>/v1`."""
+    IDENTITY_SOURCE_CLIENT_HEADER: _IdentitySource.ValueType  # 4
+    """A header that the client sends anyway: `session-id`, `openai-project`, `X-Title`."""
+    IDENTITY_SOURCE_REFERER: _IdentitySource.ValueType  # 5
+    """The host of `HTTP-Referer`."""
+    IDENTITY_SOURCE_BODY: _IdentitySource.ValueType  # 6
+    """A field of the body: `prompt_cache_key`, `safety_identifier`, `user`."""
+    IDENTITY_SOURCE_PROMPT: _IdentitySource.ValueType  # 7
+    """The working directory that an agent tells its model."""
+    IDENTITY_SOURCE_CONVERSATION: _IdentitySource.ValueType  # 8
+    """The conversation the request belongs to."""
+    IDENTITY_SOURCE_CLIENT: _IdentitySource.ValueType  # 9
+    """The name of the client program."""
+    IDENTITY_SOURCE_DERIVED: _IdentitySource.ValueType  # 10
+    """Made of how the chat begins, with a pause of 30 minutes as the end."""
+    IDENTITY_SOURCE_DEFAULT: _IdentitySource.ValueType  # 11
+    """The configured default."""
+
+class IdentitySource(_IdentitySource, metaclass=_IdentitySourceEnumTypeWrapper):
+    """What a part of a caller's identity was read from."""
+
+IDENTITY_SOURCE_UNSPECIFIED: IdentitySource.ValueType  # 0
+"""Unknown, or a gRPC caller said it."""
+IDENTITY_SOURCE_HEADER: IdentitySource.ValueType  # 1
+"""lair's own header: `X-User-ID`, `X-Project`, `X-Session-ID`."""
+IDENTITY_SOURCE_KEY: IdentitySource.ValueType  # 2
+"""The API key, which is bound to it."""
+IDENTITY_SOURCE_PATH: IdentitySource.ValueType  # 3
+"""The base URL: `/p/<project>/v1`."""
+IDENTITY_SOURCE_CLIENT_HEADER: IdentitySource.ValueType  # 4
+"""A header that the client sends anyway: `session-id`, `openai-project`, `X-Title`."""
+IDENTITY_SOURCE_REFERER: IdentitySource.ValueType  # 5
+"""The host of `HTTP-Referer`."""
+IDENTITY_SOURCE_BODY: IdentitySource.ValueType  # 6
+"""A field of the body: `prompt_cache_key`, `safety_identifier`, `user`."""
+IDENTITY_SOURCE_PROMPT: IdentitySource.ValueType  # 7
+"""The working directory that an agent tells its model."""
+IDENTITY_SOURCE_CONVERSATION: IdentitySource.ValueType  # 8
+"""The conversation the request belongs to."""
+IDENTITY_SOURCE_CLIENT: IdentitySource.ValueType  # 9
+"""The name of the client program."""
+IDENTITY_SOURCE_DERIVED: IdentitySource.ValueType  # 10
+"""Made of how the chat begins, with a pause of 30 minutes as the end."""
+IDENTITY_SOURCE_DEFAULT: IdentitySource.ValueType  # 11
+"""The configured default."""
+Global___IdentitySource: _TypeAlias = IdentitySource  # noqa: Y015
 
 @_typing.final
 class Caller(_message.Message):
@@ -31,6 +92,9 @@ class Caller(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
+    USER_SOURCE_FIELD_NUMBER: _builtins.int
+    PROJECT_SOURCE_FIELD_NUMBER: _builtins.int
+    SESSION_SOURCE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The owner of what is remembered. Empty means the configured default user."""
     project: _builtins.str
@@ -41,6 +105,12 @@ class Caller(_message.Message):
     """The client program, for example `openai-python/3.52.0`. Empty if unknown."""
     key_id: _builtins.str
     """The id of the API key that was used. Empty without keys."""
+    user_source: Global___IdentitySource.ValueType
+    """What `user_id` was read from."""
+    project_source: Global___IdentitySource.ValueType
+    """What `project` was read from."""
+    session_source: Global___IdentitySource.ValueType
+    """What `session_id` was read from."""
     def __init__(
         self,
         *,
@@ -49,10 +119,13 @@ class Caller(_message.Message):
         session_id: _builtins.str = ...,
         client: _builtins.str = ...,
         key_id: _builtins.str = ...,
+        user_source: Global___IdentitySource.ValueType = ...,
+        project_source: Global___IdentitySource.ValueType = ...,
+        session_source: Global___IdentitySource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "key_id", b"key_id", "project", b"project", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "key_id", b"key_id", "project", b"project", "project_source", b"project_source", "session_id", b"session_id", "session_source", b"session_source", "user_id", b"user_id", "user_source", b"user_source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,6 +102,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Metadata: `conversation_id`.
     """
+    ERROR_REASON_TURN_NOT_FOUND: _ErrorReason.ValueType  # 20
+    """The turn (a stored answer and what it answers) does not exist, or belongs to
+    another user.
+
+    Metadata: `request_id`.
+    """
+    ERROR_REASON_MESSAGE_NOT_FOUND: _ErrorReason.ValueType  # 21
+    """The message does not exist, or belongs to another conversation.
+
+    Metadata: `message_id`.
+    """
+    ERROR_REASON_IDEMPOTENCY_CONFLICT: _ErrorReason.ValueType  # 22
+    """The same idempotency key came with another request.
+
+    Metadata: `field`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, in words a program can compare.
@@ -190,5 +206,21 @@ ERROR_REASON_CONVERSATION_EXISTS: ErrorReason.ValueType  # 19
 """The conversation exists already.
 
 Metadata: `conversation_id`.
+"""
+ERROR_REASON_TURN_NOT_FOUND: ErrorReason.ValueType  # 20
+"""The turn (a stored answer and what it answers) does not exist, or belongs to
+another user.
+
+Metadata: `request_id`.
+"""
+ERROR_REASON_MESSAGE_NOT_FOUND: ErrorReason.ValueType  # 21
+"""The message does not exist, or belongs to another conversation.
+
+Metadata: `message_id`.
+"""
+ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason.ValueType  # 22
+"""The same idempotency key came with another request.
+
+Metadata: `field`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -186,6 +186,9 @@ class Turn(_message.Message):
     REQUEST_TIME_FIELD_NUMBER: _builtins.int
     GENERATED_FROM_MEMORY_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    OTHER_REPLIES_FIELD_NUMBER: _builtins.int
+    RECORD_JSON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's UUIDv7. A turn is stored once, however often it is sent."""
     conversation_id: _builtins.str
@@ -205,6 +208,12 @@ class Turn(_message.Message):
     """
     finish_reason: _builtins.str
     """Why the answer ended, for example `stop`, or `cancelled` for a partial one."""
+    endpoint: _builtins.str
+    """Where the request came in, for example `/v1/responses`. Empty if unknown."""
+    record_json: _builtins.bytes
+    """A JSON object that the request wants to find again with the turn, at most 256 KiB.
+    Empty for nothing.
+    """
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
         """Who asked."""
@@ -227,6 +236,12 @@ class Turn(_message.Message):
         asked before its conversation was deleted from what begins it anew.
         """
 
+    @_builtins.property
+    def other_replies(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]:
+        """Further answers to the same request (`n` above 1), by ascending index. Kept with
+        the turn, not part of the conversation.
+        """
+
     def __init__(
         self,
         *,
@@ -242,10 +257,13 @@ class Turn(_message.Message):
         request_time: _timestamp_pb2.Timestamp | None = ...,
         generated_from_memory: _builtins.bool = ...,
         finish_reason: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        other_replies: _abc.Iterable[_chat_pb2.Message] | None = ...,
+        record_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "_usage", b"_usage", "caller", b"caller", "reply", b"reply", "request_time", b"request_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "_usage", b"_usage", "backend", b"backend", "caller", b"caller", "conversation_id", b"conversation_id", "finish_reason", b"finish_reason", "generated_from_memory", b"generated_from_memory", "messages", b"messages", "model", b"model", "parent_head", b"parent_head", "reply", b"reply", "request_id", b"request_id", "request_time", b"request_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "_usage", b"_usage", "backend", b"backend", "caller", b"caller", "conversation_id", b"conversation_id", "endpoint", b"endpoint", "finish_reason", b"finish_reason", "generated_from_memory", b"generated_from_memory", "messages", b"messages", "model", b"model", "other_replies", b"other_replies", "parent_head", b"parent_head", "record_json", b"record_json", "reply", b"reply", "request_id", b"request_id", "request_time", b"request_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reply: _TypeAlias = _typing.Literal["reply"]  # noqa: Y015
     _WhichOneofArgType__reply: _TypeAlias = _typing.Literal["_reply", b"_reply"]  # noqa: Y015
@@ -257,3 +275,65 @@ class Turn(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
 
 Global___Turn: _TypeAlias = Turn  # noqa: Y015
+
+@_typing.final
+class StoredTurn(_message.Message):
+    """A finished request as it is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    OTHER_REPLIES_FIELD_NUMBER: _builtins.int
+    RECORD_JSON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The request's id."""
+    conversation_id: _builtins.str
+    """The conversation it belongs to."""
+    endpoint: _builtins.str
+    """Where the request came in, for example `/v1/responses`. Empty if unknown."""
+    record_json: _builtins.bytes
+    """The JSON object that the request wanted to find again. Empty for nothing."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the request came in."""
+
+    @_builtins.property
+    def input(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredMessage]:
+        """What the request's client sent, in order: of a client that sends its history again,
+        all of it. Empty where a list leaves content out.
+        """
+
+    @_builtins.property
+    def reply(self) -> Global___StoredMessage:
+        """The answer. Unset where there was none, or a list leaves content out."""
+
+    @_builtins.property
+    def other_replies(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]:
+        """Further answers (`n` above 1), by ascending index."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        input: _abc.Iterable[Global___StoredMessage] | None = ...,
+        reply: Global___StoredMessage | None = ...,
+        other_replies: _abc.Iterable[_chat_pb2.Message] | None = ...,
+        record_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "create_time", b"create_time", "reply", b"reply"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "conversation_id", b"conversation_id", "create_time", b"create_time", "endpoint", b"endpoint", "input", b"input", "other_replies", b"other_replies", "record_json", b"record_json", "reply", b"reply", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reply: _TypeAlias = _typing.Literal["reply"]  # noqa: Y015
+    _WhichOneofArgType__reply: _TypeAlias = _typing.Literal["_reply", b"_reply"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reply) -> _WhichOneofReturnType__reply | None: ...
+
+Global___StoredTurn: _TypeAlias = StoredTurn  # noqa: Y015

@@ -23,17 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lair.common.v1 import chat_pb2 as lair_dot_common_dot_v1_dot_chat__pb2
 from lair.memory.v1 import conversation_pb2 as lair_dot_memory_dot_v1_dot_conversation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)lair/memory/v1/conversation_service.proto\x12\x0elair.memory.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x19lair/common/v1/chat.proto\x1a!lair/memory/v1/conversation.proto\"\xa5\x01\n\x19\x43reateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"P\n\x1a\x43reateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"9\n\x12\x41ppendTurnsRequest\x12#\n\x05turns\x18\x01 \x03(\x0b\x32\x14.lair.memory.v1.Turn\"\x8a\x01\n\x13\x41ppendTurnsResponse\x12\x14\n\x0cstored_count\x18\x01 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x05\x12-\n\x08refusals\x18\x03 \x03(\x0b\x32\x1b.lair.memory.v1.TurnRefusal\x12\x15\n\rdeleted_count\x18\x04 \x01(\x05\"2\n\x0bTurnRefusal\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"h\n\x11GetHistoryRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12)\n\x08messages\x18\x03 \x03(\x0b\x32\x17.lair.common.v1.Message\"b\n\x12GetHistoryResponse\x12(\n\x07history\x18\x01 \x03(\x0b\x32\x17.lair.common.v1.Message\x12\x14\n\x0cinsert_index\x18\x02 \x01(\x05\x12\x0c\n\x04head\x18\x03 \x01(\t\"U\n\x16GetConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tall_users\x18\x03 \x01(\x08\"M\n\x17GetConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"\x80\x01\n\x13ListMessagesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x18\n\x10include_inactive\x18\x05 \x01(\x08\"`\n\x14ListMessagesResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.lair.memory.v1.StoredMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x18ListConversationsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x11\n\tall_users\x18\x06 \x01(\x08\"~\n\x19ListConversationsResponse\x12\x33\n\rconversations\x18\x01 \x03(\x0b\x32\x1c.lair.memory.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x05\"\xd2\x01\n\x19UpdateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\x05title\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\'\n\x04tags\x18\x04 \x01(\x0b\x32\x14.lair.memory.v1.TagsH\x01\x88\x01\x01\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x42\x08\n\x06_titleB\x07\n\x05_tagsB\x0b\n\t_metadata\"\x14\n\x04Tags\x12\x0c\n\x04tags\x18\x01 \x03(\t\"P\n\x1aUpdateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"E\n\x19\x44\x65leteConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\";\n\x1a\x44\x65leteConversationResponse\x12\x1d\n\x15\x64\x65leted_message_count\x18\x01 \x01(\x05\x32\xd5\x06\n\x13\x43onversationService\x12k\n\x12\x43reateConversation\x12).lair.memory.v1.CreateConversationRequest\x1a*.lair.memory.v1.CreateConversationResponse\x12[\n\x0b\x41ppendTurns\x12\".lair.memory.v1.AppendTurnsRequest\x1a#.lair.memory.v1.AppendTurnsResponse\"\x03\x90\x02\x02\x12X\n\nGetHistory\x12!.lair.memory.v1.GetHistoryRequest\x1a\".lair.memory.v1.GetHistoryResponse\"\x03\x90\x02\x01\x12g\n\x0fGetConversation\x12&.lair.memory.v1.GetConversationRequest\x1a\'.lair.memory.v1.GetConversationResponse\"\x03\x90\x02\x01\x12^\n\x0cListMessages\x12#.lair.memory.v1.ListMessagesRequest\x1a$.lair.memory.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12m\n\x11ListConversations\x12(.lair.memory.v1.ListConversationsRequest\x1a).lair.memory.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12p\n\x12UpdateConversation\x12).lair.memory.v1.UpdateConversationRequest\x1a*.lair.memory.v1.UpdateConversationResponse\"\x03\x90\x02\x02\x12p\n\x12\x44\x65leteConversation\x12).lair.memory.v1.DeleteConversationRequest\x1a*.lair.memory.v1.DeleteConversationResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)lair/memory/v1/conversation_service.proto\x12\x0elair.memory.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lair/common/v1/chat.proto\x1a!lair/memory/v1/conversation.proto\"\xa5\x01\n\x19\x43reateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"P\n\x1a\x43reateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"9\n\x12\x41ppendTurnsRequest\x12#\n\x05turns\x18\x01 \x03(\x0b\x32\x14.lair.memory.v1.Turn\"\x8a\x01\n\x13\x41ppendTurnsResponse\x12\x14\n\x0cstored_count\x18\x01 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x05\x12-\n\x08refusals\x18\x03 \x03(\x0b\x32\x1b.lair.memory.v1.TurnRefusal\x12\x15\n\rdeleted_count\x18\x04 \x01(\x05\"2\n\x0bTurnRefusal\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x82\x01\n\x11GetHistoryRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12)\n\x08messages\x18\x03 \x03(\x0b\x32\x17.lair.common.v1.Message\x12\x18\n\x10\x61\x66ter_request_id\x18\x04 \x01(\t\"b\n\x12GetHistoryResponse\x12(\n\x07history\x18\x01 \x03(\x0b\x32\x17.lair.common.v1.Message\x12\x14\n\x0cinsert_index\x18\x02 \x01(\x05\x12\x0c\n\x04head\x18\x03 \x01(\t\"U\n\x16GetConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tall_users\x18\x03 \x01(\x08\"M\n\x17GetConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"\x80\x01\n\x13ListMessagesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x18\n\x10include_inactive\x18\x05 \x01(\x08\"`\n\x14ListMessagesResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.lair.memory.v1.StoredMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x02\n\x18ListConversationsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x11\n\tall_users\x18\x06 \x01(\x08\x12\x13\n\x0btitle_query\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"~\n\x19ListConversationsResponse\x12\x33\n\rconversations\x18\x01 \x03(\x0b\x32\x1c.lair.memory.v1.Conversation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x05\"\xd2\x01\n\x19UpdateConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\x05title\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\'\n\x04tags\x18\x04 \x01(\x0b\x32\x14.lair.memory.v1.TagsH\x01\x88\x01\x01\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x42\x08\n\x06_titleB\x07\n\x05_tagsB\x0b\n\t_metadata\"\x14\n\x04Tags\x12\x0c\n\x04tags\x18\x01 \x03(\t\"P\n\x1aUpdateConversationResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation\"E\n\x19\x44\x65leteConversationRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\";\n\x1a\x44\x65leteConversationResponse\x12\x1d\n\x15\x64\x65leted_message_count\x18\x01 \x01(\x05\"5\n\x0fGetStatsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tall_users\x18\x02 \x01(\x08\"\x9e\x02\n\x10GetStatsResponse\x12\x1a\n\x12\x63onversation_count\x18\x01 \x01(\x03\x12\x15\n\rmessage_count\x18\x02 \x01(\x03\x12\x1a\n\x12user_message_count\x18\x03 \x01(\x03\x12\x1f\n\x17\x61ssistant_message_count\x18\x04 \x01(\x03\x12\x13\n\x0btoken_count\x18\x05 \x01(\x03\x12\x12\n\ntext_bytes\x18\x06 \x01(\x03\x12.\n\nfirst_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nuser_count\x18\t \x01(\x05\"5\n\x0eGetTurnRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x0fGetTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.lair.memory.v1.StoredTurn\"\xa5\x02\n\x10ListTurnsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x15\n\rrecorded_only\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x18\n\x10\x61\x66ter_request_id\x18\x06 \x01(\t\x12\x14\n\x0cnewest_first\x18\x07 \x01(\x08\x12@\n\x08metadata\x18\x08 \x03(\x0b\x32..lair.memory.v1.ListTurnsRequest.MetadataEntry\x12\r\n\x05model\x18\t \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x11ListTurnsResponse\x12)\n\x05turns\x18\x01 \x03(\x0b\x32\x1a.lair.memory.v1.StoredTurn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x11UpdateTurnRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x13\n\x0brecord_json\x18\x03 \x01(\x0c\">\n\x12UpdateTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.lair.memory.v1.StoredTurn\"8\n\x11\x44\x65leteTurnRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"3\n\x12\x44\x65leteTurnResponse\x12\x1d\n\x15\x64\x65leted_message_count\x18\x01 \x01(\x05\"T\n\x14\x44\x65leteMessageRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\x03\"K\n\x15\x44\x65leteMessageResponse\x12\x32\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.lair.memory.v1.Conversation2\xe8\n\n\x13\x43onversationService\x12k\n\x12\x43reateConversation\x12).lair.memory.v1.CreateConversationRequest\x1a*.lair.memory.v1.CreateConversationResponse\x12[\n\x0b\x41ppendTurns\x12\".lair.memory.v1.AppendTurnsRequest\x1a#.lair.memory.v1.AppendTurnsResponse\"\x03\x90\x02\x02\x12X\n\nGetHistory\x12!.lair.memory.v1.GetHistoryRequest\x1a\".lair.memory.v1.GetHistoryResponse\"\x03\x90\x02\x01\x12g\n\x0fGetConversation\x12&.lair.memory.v1.GetConversationRequest\x1a\'.lair.memory.v1.GetConversationResponse\"\x03\x90\x02\x01\x12^\n\x0cListMessages\x12#.lair.memory.v1.ListMessagesRequest\x1a$.lair.memory.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12m\n\x11ListConversations\x12(.lair.memory.v1.ListConversationsRequest\x1a).lair.memory.v1.ListConversationsResponse\"\x03\x90\x02\x01\x12p\n\x12UpdateConversation\x12).lair.memory.v1.UpdateConversationRequest\x1a*.lair.memory.v1.UpdateConversationResponse\"\x03\x90\x02\x02\x12R\n\x08GetStats\x12\x1f.lair.memory.v1.GetStatsRequest\x1a .lair.memory.v1.GetStatsResponse\"\x03\x90\x02\x01\x12O\n\x07GetTurn\x12\x1e.lair.memory.v1.GetTurnRequest\x1a\x1f.lair.memory.v1.GetTurnResponse\"\x03\x90\x02\x01\x12U\n\tListTurns\x12 .lair.memory.v1.ListTurnsRequest\x1a!.lair.memory.v1.ListTurnsResponse\"\x03\x90\x02\x01\x12X\n\nUpdateTurn\x12!.lair.memory.v1.UpdateTurnRequest\x1a\".lair.memory.v1.UpdateTurnResponse\"\x03\x90\x02\x02\x12X\n\nDeleteTurn\x12!.lair.memory.v1.DeleteTurnRequest\x1a\".lair.memory.v1.DeleteTurnResponse\"\x03\x90\x02\x02\x12\x61\n\rDeleteMessage\x12$.lair.memory.v1.DeleteMessageRequest\x1a%.lair.memory.v1.DeleteMessageResponse\"\x03\x90\x02\x02\x12p\n\x12\x44\x65leteConversation\x12).lair.memory.v1.DeleteConversationRequest\x1a*.lair.memory.v1.DeleteConversationResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lair.memory.v1.conversation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTTURNSREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_LISTTURNSREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['AppendTurns']._loaded_options = None
   _globals['_CONVERSATIONSERVICE'].methods_by_name['AppendTurns']._serialized_options = b'\220\002\002'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['GetHistory']._loaded_options = None
@@ -46,44 +49,82 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSATIONSERVICE'].methods_by_name['ListConversations']._serialized_options = b'\220\002\001'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateConversation']._loaded_options = None
   _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateConversation']._serialized_options = b'\220\002\002'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetStats']._loaded_options = None
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetStats']._serialized_options = b'\220\002\001'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetTurn']._loaded_options = None
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['GetTurn']._serialized_options = b'\220\002\001'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['ListTurns']._loaded_options = None
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['ListTurns']._serialized_options = b'\220\002\001'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateTurn']._loaded_options = None
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['UpdateTurn']._serialized_options = b'\220\002\002'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteTurn']._loaded_options = None
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteTurn']._serialized_options = b'\220\002\002'
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteMessage']._loaded_options = None
+  _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteMessage']._serialized_options = b'\220\002\002'
   _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteConversation']._loaded_options = None
   _globals['_CONVERSATIONSERVICE'].methods_by_name['DeleteConversation']._serialized_options = b'\220\002\002'
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=154
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=319
-  _globals['_CREATECONVERSATIONRESPONSE']._serialized_start=321
-  _globals['_CREATECONVERSATIONRESPONSE']._serialized_end=401
-  _globals['_APPENDTURNSREQUEST']._serialized_start=403
-  _globals['_APPENDTURNSREQUEST']._serialized_end=460
-  _globals['_APPENDTURNSRESPONSE']._serialized_start=463
-  _globals['_APPENDTURNSRESPONSE']._serialized_end=601
-  _globals['_TURNREFUSAL']._serialized_start=603
-  _globals['_TURNREFUSAL']._serialized_end=653
-  _globals['_GETHISTORYREQUEST']._serialized_start=655
-  _globals['_GETHISTORYREQUEST']._serialized_end=759
-  _globals['_GETHISTORYRESPONSE']._serialized_start=761
-  _globals['_GETHISTORYRESPONSE']._serialized_end=859
-  _globals['_GETCONVERSATIONREQUEST']._serialized_start=861
-  _globals['_GETCONVERSATIONREQUEST']._serialized_end=946
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=948
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1025
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=1028
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=1156
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1158
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1254
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1257
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1395
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1397
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1523
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1526
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=1736
-  _globals['_TAGS']._serialized_start=1738
-  _globals['_TAGS']._serialized_end=1758
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=1760
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=1840
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=1842
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=1911
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=1913
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=1972
-  _globals['_CONVERSATIONSERVICE']._serialized_start=1975
-  _globals['_CONVERSATIONSERVICE']._serialized_end=2828
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=187
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=352
+  _globals['_CREATECONVERSATIONRESPONSE']._serialized_start=354
+  _globals['_CREATECONVERSATIONRESPONSE']._serialized_end=434
+  _globals['_APPENDTURNSREQUEST']._serialized_start=436
+  _globals['_APPENDTURNSREQUEST']._serialized_end=493
+  _globals['_APPENDTURNSRESPONSE']._serialized_start=496
+  _globals['_APPENDTURNSRESPONSE']._serialized_end=634
+  _globals['_TURNREFUSAL']._serialized_start=636
+  _globals['_TURNREFUSAL']._serialized_end=686
+  _globals['_GETHISTORYREQUEST']._serialized_start=689
+  _globals['_GETHISTORYREQUEST']._serialized_end=819
+  _globals['_GETHISTORYRESPONSE']._serialized_start=821
+  _globals['_GETHISTORYRESPONSE']._serialized_end=919
+  _globals['_GETCONVERSATIONREQUEST']._serialized_start=921
+  _globals['_GETCONVERSATIONREQUEST']._serialized_end=1006
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=1008
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1085
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1088
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1216
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1218
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1314
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1317
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1584
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1586
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1712
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1715
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=1925
+  _globals['_TAGS']._serialized_start=1927
+  _globals['_TAGS']._serialized_end=1947
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=1949
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=2029
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=2031
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=2100
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=2102
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=2161
+  _globals['_GETSTATSREQUEST']._serialized_start=2163
+  _globals['_GETSTATSREQUEST']._serialized_end=2216
+  _globals['_GETSTATSRESPONSE']._serialized_start=2219
+  _globals['_GETSTATSRESPONSE']._serialized_end=2505
+  _globals['_GETTURNREQUEST']._serialized_start=2507
+  _globals['_GETTURNREQUEST']._serialized_end=2560
+  _globals['_GETTURNRESPONSE']._serialized_start=2562
+  _globals['_GETTURNRESPONSE']._serialized_end=2621
+  _globals['_LISTTURNSREQUEST']._serialized_start=2624
+  _globals['_LISTTURNSREQUEST']._serialized_end=2917
+  _globals['_LISTTURNSREQUEST_METADATAENTRY']._serialized_start=2870
+  _globals['_LISTTURNSREQUEST_METADATAENTRY']._serialized_end=2917
+  _globals['_LISTTURNSRESPONSE']._serialized_start=2919
+  _globals['_LISTTURNSRESPONSE']._serialized_end=3006
+  _globals['_UPDATETURNREQUEST']._serialized_start=3008
+  _globals['_UPDATETURNREQUEST']._serialized_end=3085
+  _globals['_UPDATETURNRESPONSE']._serialized_start=3087
+  _globals['_UPDATETURNRESPONSE']._serialized_end=3149
+  _globals['_DELETETURNREQUEST']._serialized_start=3151
+  _globals['_DELETETURNREQUEST']._serialized_end=3207
+  _globals['_DELETETURNRESPONSE']._serialized_start=3209
+  _globals['_DELETETURNRESPONSE']._serialized_end=3260
+  _globals['_DELETEMESSAGEREQUEST']._serialized_start=3262
+  _globals['_DELETEMESSAGEREQUEST']._serialized_end=3346
+  _globals['_DELETEMESSAGERESPONSE']._serialized_start=3348
+  _globals['_DELETEMESSAGERESPONSE']._serialized_end=3423
+  _globals['_CONVERSATIONSERVICE']._serialized_start=3426
+  _globals['_CONVERSATIONSERVICE']._serialized_end=4810
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,36 @@ class ConversationServiceStub(object):
                 request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateConversationRequest.SerializeToString,
                 response_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateConversationResponse.FromString,
                 _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/lair.memory.v1.ConversationService/GetStats',
+                request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
+        self.GetTurn = channel.unary_unary(
+                '/lair.memory.v1.ConversationService/GetTurn',
+                request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetTurnRequest.SerializeToString,
+                response_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetTurnResponse.FromString,
+                _registered_method=True)
+        self.ListTurns = channel.unary_unary(
+                '/lair.memory.v1.ConversationService/ListTurns',
+                request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.ListTurnsRequest.SerializeToString,
+                response_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.ListTurnsResponse.FromString,
+                _registered_method=True)
+        self.UpdateTurn = channel.unary_unary(
+                '/lair.memory.v1.ConversationService/UpdateTurn',
+                request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateTurnRequest.SerializeToString,
+                response_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateTurnResponse.FromString,
+                _registered_method=True)
+        self.DeleteTurn = channel.unary_unary(
+                '/lair.memory.v1.ConversationService/DeleteTurn',
+                request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteTurnRequest.SerializeToString,
+                response_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteTurnResponse.FromString,
+                _registered_method=True)
+        self.DeleteMessage = channel.unary_unary(
+                '/lair.memory.v1.ConversationService/DeleteMessage',
+                request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteMessageRequest.SerializeToString,
+                response_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteMessageResponse.FromString,
+                _registered_method=True)
         self.DeleteConversation = channel.unary_unary(
                 '/lair.memory.v1.ConversationService/DeleteConversation',
                 request_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteConversationRequest.SerializeToString,
@@ -136,6 +166,50 @@ class ConversationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStats(self, request, context):
+        """Counts what is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTurn(self, request, context):
+        """Returns one stored request with its answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTurns(self, request, context):
+        """Lists stored requests, by when they came in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTurn(self, request, context):
+        """Changes what is kept beside a stored request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTurn(self, request, context):
+        """Deletes one stored request, and those of its messages that nothing follows and no
+        other request sent. It is not stored again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMessage(self, request, context):
+        """Deletes one message and all that was derived from it; what followed it follows what
+        it followed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteConversation(self, request, context):
         """Deletes a conversation and all that was derived from it. It stays deleted: for at
         least seven days a turn that was asked before is dropped when it comes; one that
@@ -183,6 +257,36 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.UpdateConversation,
                     request_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateConversationRequest.FromString,
                     response_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateConversationResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetStatsRequest.FromString,
+                    response_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetStatsResponse.SerializeToString,
+            ),
+            'GetTurn': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTurn,
+                    request_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetTurnRequest.FromString,
+                    response_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetTurnResponse.SerializeToString,
+            ),
+            'ListTurns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTurns,
+                    request_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.ListTurnsRequest.FromString,
+                    response_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.ListTurnsResponse.SerializeToString,
+            ),
+            'UpdateTurn': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTurn,
+                    request_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateTurnRequest.FromString,
+                    response_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateTurnResponse.SerializeToString,
+            ),
+            'DeleteTurn': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTurn,
+                    request_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteTurnRequest.FromString,
+                    response_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteTurnResponse.SerializeToString,
+            ),
+            'DeleteMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMessage,
+                    request_deserializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteMessageRequest.FromString,
+                    response_serializer=lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteMessageResponse.SerializeToString,
             ),
             'DeleteConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteConversation,
@@ -383,6 +487,168 @@ class ConversationService(object):
             '/lair.memory.v1.ConversationService/UpdateConversation',
             lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateConversationRequest.SerializeToString,
             lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.memory.v1.ConversationService/GetStats',
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetStatsRequest.SerializeToString,
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.memory.v1.ConversationService/GetTurn',
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetTurnRequest.SerializeToString,
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.GetTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTurns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.memory.v1.ConversationService/ListTurns',
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.ListTurnsRequest.SerializeToString,
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.ListTurnsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.memory.v1.ConversationService/UpdateTurn',
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateTurnRequest.SerializeToString,
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.UpdateTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.memory.v1.ConversationService/DeleteTurn',
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteTurnRequest.SerializeToString,
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.memory.v1.ConversationService/DeleteMessage',
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteMessageRequest.SerializeToString,
+            lair_dot_memory_dot_v1_dot_conversation__service__pb2.DeleteMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

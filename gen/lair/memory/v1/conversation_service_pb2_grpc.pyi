@@ -51,6 +51,22 @@ class ConversationServiceStub:
     """Lists conversations, the most recently changed first."""
     UpdateConversation: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateConversationRequest, _conversation_service_pb2.UpdateConversationResponse]
     """Changes a conversation's title, tags or metadata."""
+    GetStats: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.GetStatsRequest, _conversation_service_pb2.GetStatsResponse]
+    """Counts what is kept."""
+    GetTurn: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.GetTurnRequest, _conversation_service_pb2.GetTurnResponse]
+    """Returns one stored request with its answer."""
+    ListTurns: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.ListTurnsRequest, _conversation_service_pb2.ListTurnsResponse]
+    """Lists stored requests, by when they came in."""
+    UpdateTurn: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateTurnRequest, _conversation_service_pb2.UpdateTurnResponse]
+    """Changes what is kept beside a stored request."""
+    DeleteTurn: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteTurnRequest, _conversation_service_pb2.DeleteTurnResponse]
+    """Deletes one stored request, and those of its messages that nothing follows and no
+    other request sent. It is not stored again.
+    """
+    DeleteMessage: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteMessageRequest, _conversation_service_pb2.DeleteMessageResponse]
+    """Deletes one message and all that was derived from it; what followed it follows what
+    it followed.
+    """
     DeleteConversation: _grpc.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteConversationRequest, _conversation_service_pb2.DeleteConversationResponse]
     """Deletes a conversation and all that was derived from it. It stays deleted: for at
     least seven days a turn that was asked before is dropped when it comes; one that
@@ -81,6 +97,22 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """Lists conversations, the most recently changed first."""
     UpdateConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateConversationRequest, _conversation_service_pb2.UpdateConversationResponse]  # type: ignore[assignment]
     """Changes a conversation's title, tags or metadata."""
+    GetStats: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.GetStatsRequest, _conversation_service_pb2.GetStatsResponse]  # type: ignore[assignment]
+    """Counts what is kept."""
+    GetTurn: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.GetTurnRequest, _conversation_service_pb2.GetTurnResponse]  # type: ignore[assignment]
+    """Returns one stored request with its answer."""
+    ListTurns: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.ListTurnsRequest, _conversation_service_pb2.ListTurnsResponse]  # type: ignore[assignment]
+    """Lists stored requests, by when they came in."""
+    UpdateTurn: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.UpdateTurnRequest, _conversation_service_pb2.UpdateTurnResponse]  # type: ignore[assignment]
+    """Changes what is kept beside a stored request."""
+    DeleteTurn: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteTurnRequest, _conversation_service_pb2.DeleteTurnResponse]  # type: ignore[assignment]
+    """Deletes one stored request, and those of its messages that nothing follows and no
+    other request sent. It is not stored again.
+    """
+    DeleteMessage: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteMessageRequest, _conversation_service_pb2.DeleteMessageResponse]  # type: ignore[assignment]
+    """Deletes one message and all that was derived from it; what followed it follows what
+    it followed.
+    """
     DeleteConversation: _aio.UnaryUnaryMultiCallable[_conversation_service_pb2.DeleteConversationRequest, _conversation_service_pb2.DeleteConversationResponse]  # type: ignore[assignment]
     """Deletes a conversation and all that was derived from it. It stays deleted: for at
     least seven days a turn that was asked before is dropped when it comes; one that
@@ -150,6 +182,58 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_service_pb2.UpdateConversationResponse, _abc.Awaitable[_conversation_service_pb2.UpdateConversationResponse]]:
         """Changes a conversation's title, tags or metadata."""
+
+    @_abc_1.abstractmethod
+    def GetStats(
+        self,
+        request: _conversation_service_pb2.GetStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_service_pb2.GetStatsResponse, _abc.Awaitable[_conversation_service_pb2.GetStatsResponse]]:
+        """Counts what is kept."""
+
+    @_abc_1.abstractmethod
+    def GetTurn(
+        self,
+        request: _conversation_service_pb2.GetTurnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_service_pb2.GetTurnResponse, _abc.Awaitable[_conversation_service_pb2.GetTurnResponse]]:
+        """Returns one stored request with its answer."""
+
+    @_abc_1.abstractmethod
+    def ListTurns(
+        self,
+        request: _conversation_service_pb2.ListTurnsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_service_pb2.ListTurnsResponse, _abc.Awaitable[_conversation_service_pb2.ListTurnsResponse]]:
+        """Lists stored requests, by when they came in."""
+
+    @_abc_1.abstractmethod
+    def UpdateTurn(
+        self,
+        request: _conversation_service_pb2.UpdateTurnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_service_pb2.UpdateTurnResponse, _abc.Awaitable[_conversation_service_pb2.UpdateTurnResponse]]:
+        """Changes what is kept beside a stored request."""
+
+    @_abc_1.abstractmethod
+    def DeleteTurn(
+        self,
+        request: _conversation_service_pb2.DeleteTurnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_service_pb2.DeleteTurnResponse, _abc.Awaitable[_conversation_service_pb2.DeleteTurnResponse]]:
+        """Deletes one stored request, and those of its messages that nothing follows and no
+        other request sent. It is not stored again.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteMessage(
+        self,
+        request: _conversation_service_pb2.DeleteMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_service_pb2.DeleteMessageResponse, _abc.Awaitable[_conversation_service_pb2.DeleteMessageResponse]]:
+        """Deletes one message and all that was derived from it; what followed it follows what
+        it followed.
+        """
 
     @_abc_1.abstractmethod
     def DeleteConversation(

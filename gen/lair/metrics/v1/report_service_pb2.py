@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lair.metrics.v1 import usage_pb2 as lair_dot_metrics_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lair/metrics/v1/report_service.proto\x12\x0flair.metrics.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blair/metrics/v1/usage.proto\"\xa0\x01\n\x0bReportScope\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x05 \x01(\t\"B\n\x13GetDashboardRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\"\xf1\x04\n\x14GetDashboardResponse\x12\x11\n\ttime_zone\x18\x01 \x01(\t\x12\x14\n\x0cstarted_date\x18\x02 \x01(\t\x12\x18\n\x10\x61\x63tive_day_count\x18\x03 \x01(\x05\x12:\n\x0fmost_active_day\x18\x04 \x01(\x0b\x32\x1c.lair.metrics.v1.DayActivityH\x00\x88\x01\x01\x12*\n\x04\x64\x61ys\x18\x05 \x03(\x0b\x32\x1c.lair.metrics.v1.DayActivity\x12+\n\x06models\x18\x06 \x03(\x0b\x32\x1b.lair.metrics.v1.UsageShare\x12-\n\x08\x62\x61\x63kends\x18\x07 \x03(\x0b\x32\x1b.lair.metrics.v1.UsageShare\x12.\n\tlocations\x18\x08 \x03(\x0b\x32\x1b.lair.metrics.v1.UsageShare\x12\x15\n\rsession_count\x18\t \x01(\x05\x12\x15\n\rmessage_count\x18\n \x01(\x03\x12,\n\x06tokens\x18\x0b \x01(\x0b\x32\x1c.lair.metrics.v1.TokenTotals\x12\x15\n\rproject_count\x18\x0c \x01(\x05\x12\x1b\n\x13longest_streak_days\x18\r \x01(\x05\x12\x1b\n\x13\x63urrent_streak_days\x18\x0e \x01(\x05\x12\x15\n\rrequest_count\x18\x0f \x01(\x03\x12.\n\x08statuses\x18\x10 \x03(\x0b\x32\x1c.lair.metrics.v1.StatusCount\x12\x1a\n\x12\x63onversation_count\x18\x11 \x01(\x05\x42\x12\n\x10_most_active_day\"G\n\x0b\x44\x61yActivity\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x15\n\rrequest_count\x18\x02 \x01(\x03\x12\x13\n\x0btoken_count\x18\x03 \x01(\x03\"]\n\nUsageShare\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rrequest_count\x18\x02 \x01(\x03\x12\x13\n\x0btoken_count\x18\x03 \x01(\x03\x12\x15\n\rrequest_ratio\x18\x04 \x01(\x01\"\x96\x01\n\x0bTokenTotals\x12\x13\n\x0btotal_count\x18\x01 \x01(\x03\x12\x14\n\x0cprompt_count\x18\x02 \x01(\x03\x12\x18\n\x10\x63ompletion_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x63\x61\x63hed_count\x18\x04 \x01(\x03\x12\x17\n\x0freasoning_count\x18\x05 \x01(\x03\x12\x13\n\x0bknown_ratio\x18\x06 \x01(\x01\"M\n\x0bStatusCount\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.lair.metrics.v1.Status\x12\x15\n\rrequest_count\x18\x02 \x01(\x03\"i\n\x13ListRequestsRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x14ListRequestsResponse\x12/\n\x07records\x18\x01 \x03(\x0b\x32\x1e.lair.metrics.v1.RequestRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x11QueryUsageRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\x12\x12\n\ndimensions\x18\x02 \x03(\t\x12\x10\n\x08measures\x18\x03 \x03(\t\x12\r\n\x05limit\x18\x04 \x01(\x05\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.lair.metrics.v1.QueryRow\"(\n\x08QueryRow\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\"C\n\x14WatchRequestsRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\"G\n\x15WatchRequestsResponse\x12.\n\x06record\x18\x01 \x01(\x0b\x32\x1e.lair.metrics.v1.RequestRecord2\x91\x03\n\rReportService\x12`\n\x0cGetDashboard\x12$.lair.metrics.v1.GetDashboardRequest\x1a%.lair.metrics.v1.GetDashboardResponse\"\x03\x90\x02\x01\x12`\n\x0cListRequests\x12$.lair.metrics.v1.ListRequestsRequest\x1a%.lair.metrics.v1.ListRequestsResponse\"\x03\x90\x02\x01\x12Z\n\nQueryUsage\x12\".lair.metrics.v1.QueryUsageRequest\x1a#.lair.metrics.v1.QueryUsageResponse\"\x03\x90\x02\x01\x12`\n\rWatchRequests\x12%.lair.metrics.v1.WatchRequestsRequest\x1a&.lair.metrics.v1.WatchRequestsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lair/metrics/v1/report_service.proto\x12\x0flair.metrics.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blair/metrics/v1/usage.proto\"\xb0\x01\n\x0bReportScope\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07project\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x0e\n\x06key_id\x18\x06 \x01(\t\"B\n\x13GetDashboardRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\"\xf1\x04\n\x14GetDashboardResponse\x12\x11\n\ttime_zone\x18\x01 \x01(\t\x12\x14\n\x0cstarted_date\x18\x02 \x01(\t\x12\x18\n\x10\x61\x63tive_day_count\x18\x03 \x01(\x05\x12:\n\x0fmost_active_day\x18\x04 \x01(\x0b\x32\x1c.lair.metrics.v1.DayActivityH\x00\x88\x01\x01\x12*\n\x04\x64\x61ys\x18\x05 \x03(\x0b\x32\x1c.lair.metrics.v1.DayActivity\x12+\n\x06models\x18\x06 \x03(\x0b\x32\x1b.lair.metrics.v1.UsageShare\x12-\n\x08\x62\x61\x63kends\x18\x07 \x03(\x0b\x32\x1b.lair.metrics.v1.UsageShare\x12.\n\tlocations\x18\x08 \x03(\x0b\x32\x1b.lair.metrics.v1.UsageShare\x12\x15\n\rsession_count\x18\t \x01(\x05\x12\x15\n\rmessage_count\x18\n \x01(\x03\x12,\n\x06tokens\x18\x0b \x01(\x0b\x32\x1c.lair.metrics.v1.TokenTotals\x12\x15\n\rproject_count\x18\x0c \x01(\x05\x12\x1b\n\x13longest_streak_days\x18\r \x01(\x05\x12\x1b\n\x13\x63urrent_streak_days\x18\x0e \x01(\x05\x12\x15\n\rrequest_count\x18\x0f \x01(\x03\x12.\n\x08statuses\x18\x10 \x03(\x0b\x32\x1c.lair.metrics.v1.StatusCount\x12\x1a\n\x12\x63onversation_count\x18\x11 \x01(\x05\x42\x12\n\x10_most_active_day\"G\n\x0b\x44\x61yActivity\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x15\n\rrequest_count\x18\x02 \x01(\x03\x12\x13\n\x0btoken_count\x18\x03 \x01(\x03\"]\n\nUsageShare\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rrequest_count\x18\x02 \x01(\x03\x12\x13\n\x0btoken_count\x18\x03 \x01(\x03\x12\x15\n\rrequest_ratio\x18\x04 \x01(\x01\"\x96\x01\n\x0bTokenTotals\x12\x13\n\x0btotal_count\x18\x01 \x01(\x03\x12\x14\n\x0cprompt_count\x18\x02 \x01(\x03\x12\x18\n\x10\x63ompletion_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x63\x61\x63hed_count\x18\x04 \x01(\x03\x12\x17\n\x0freasoning_count\x18\x05 \x01(\x03\x12\x13\n\x0bknown_ratio\x18\x06 \x01(\x01\"M\n\x0bStatusCount\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.lair.metrics.v1.Status\x12\x15\n\rrequest_count\x18\x02 \x01(\x03\"@\n\x11GetLatencyRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\"\xa2\x01\n\x12GetLatencyResponse\x12,\n\x05total\x18\x01 \x01(\x0b\x32\x1d.lair.metrics.v1.LatencyShare\x12-\n\x06models\x18\x02 \x03(\x0b\x32\x1d.lair.metrics.v1.LatencyShare\x12/\n\x08\x62\x61\x63kends\x18\x03 \x03(\x0b\x32\x1d.lair.metrics.v1.LatencyShare\"\x85\x02\n\x0cLatencyShare\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rrequest_count\x18\x02 \x01(\x03\x12\x31\n\x0b\x64uration_ms\x18\x03 \x01(\x0b\x32\x1c.lair.metrics.v1.Percentiles\x12\x34\n\x0e\x66irst_token_ms\x18\x04 \x01(\x0b\x32\x1c.lair.metrics.v1.Percentiles\x12.\n\x08queue_ms\x18\x05 \x01(\x0b\x32\x1c.lair.metrics.v1.Percentiles\x12\x37\n\x11tokens_per_second\x18\x06 \x01(\x0b\x32\x1c.lair.metrics.v1.Percentiles\"u\n\x0bPercentiles\x12\x10\n\x03p50\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03p90\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x03p95\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x03p99\x18\x04 \x01(\x01H\x03\x88\x01\x01\x42\x06\n\x04_p50B\x06\n\x04_p90B\x06\n\x04_p95B\x06\n\x04_p99\"i\n\x13ListRequestsRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x14ListRequestsResponse\x12/\n\x07records\x18\x01 \x03(\x0b\x32\x1e.lair.metrics.v1.RequestRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x11QueryUsageRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\x12\x12\n\ndimensions\x18\x02 \x03(\t\x12\x10\n\x08measures\x18\x03 \x03(\t\x12\r\n\x05limit\x18\x04 \x01(\x05\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.lair.metrics.v1.QueryRow\"(\n\x08QueryRow\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\"C\n\x14WatchRequestsRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.lair.metrics.v1.ReportScope\"G\n\x15WatchRequestsResponse\x12.\n\x06record\x18\x01 \x01(\x0b\x32\x1e.lair.metrics.v1.RequestRecord2\xed\x03\n\rReportService\x12`\n\x0cGetDashboard\x12$.lair.metrics.v1.GetDashboardRequest\x1a%.lair.metrics.v1.GetDashboardResponse\"\x03\x90\x02\x01\x12Z\n\nGetLatency\x12\".lair.metrics.v1.GetLatencyRequest\x1a#.lair.metrics.v1.GetLatencyResponse\"\x03\x90\x02\x01\x12`\n\x0cListRequests\x12$.lair.metrics.v1.ListRequestsRequest\x1a%.lair.metrics.v1.ListRequestsResponse\"\x03\x90\x02\x01\x12Z\n\nQueryUsage\x12\".lair.metrics.v1.QueryUsageRequest\x1a#.lair.metrics.v1.QueryUsageResponse\"\x03\x90\x02\x01\x12`\n\rWatchRequests\x12%.lair.metrics.v1.WatchRequestsRequest\x1a&.lair.metrics.v1.WatchRequestsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,38 +35,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['GetDashboard']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['GetDashboard']._serialized_options = b'\220\002\001'
+  _globals['_REPORTSERVICE'].methods_by_name['GetLatency']._loaded_options = None
+  _globals['_REPORTSERVICE'].methods_by_name['GetLatency']._serialized_options = b'\220\002\001'
   _globals['_REPORTSERVICE'].methods_by_name['ListRequests']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['ListRequests']._serialized_options = b'\220\002\001'
   _globals['_REPORTSERVICE'].methods_by_name['QueryUsage']._loaded_options = None
   _globals['_REPORTSERVICE'].methods_by_name['QueryUsage']._serialized_options = b'\220\002\001'
   _globals['_REPORTSCOPE']._serialized_start=120
-  _globals['_REPORTSCOPE']._serialized_end=280
-  _globals['_GETDASHBOARDREQUEST']._serialized_start=282
-  _globals['_GETDASHBOARDREQUEST']._serialized_end=348
-  _globals['_GETDASHBOARDRESPONSE']._serialized_start=351
-  _globals['_GETDASHBOARDRESPONSE']._serialized_end=976
-  _globals['_DAYACTIVITY']._serialized_start=978
-  _globals['_DAYACTIVITY']._serialized_end=1049
-  _globals['_USAGESHARE']._serialized_start=1051
-  _globals['_USAGESHARE']._serialized_end=1144
-  _globals['_TOKENTOTALS']._serialized_start=1147
-  _globals['_TOKENTOTALS']._serialized_end=1297
-  _globals['_STATUSCOUNT']._serialized_start=1299
-  _globals['_STATUSCOUNT']._serialized_end=1376
-  _globals['_LISTREQUESTSREQUEST']._serialized_start=1378
-  _globals['_LISTREQUESTSREQUEST']._serialized_end=1483
-  _globals['_LISTREQUESTSRESPONSE']._serialized_start=1485
-  _globals['_LISTREQUESTSRESPONSE']._serialized_end=1581
-  _globals['_QUERYUSAGEREQUEST']._serialized_start=1583
-  _globals['_QUERYUSAGEREQUEST']._serialized_end=1700
-  _globals['_QUERYUSAGERESPONSE']._serialized_start=1702
-  _globals['_QUERYUSAGERESPONSE']._serialized_end=1763
-  _globals['_QUERYROW']._serialized_start=1765
-  _globals['_QUERYROW']._serialized_end=1805
-  _globals['_WATCHREQUESTSREQUEST']._serialized_start=1807
-  _globals['_WATCHREQUESTSREQUEST']._serialized_end=1874
-  _globals['_WATCHREQUESTSRESPONSE']._serialized_start=1876
-  _globals['_WATCHREQUESTSRESPONSE']._serialized_end=1947
-  _globals['_REPORTSERVICE']._serialized_start=1950
-  _globals['_REPORTSERVICE']._serialized_end=2351
+  _globals['_REPORTSCOPE']._serialized_end=296
+  _globals['_GETDASHBOARDREQUEST']._serialized_start=298
+  _globals['_GETDASHBOARDREQUEST']._serialized_end=364
+  _globals['_GETDASHBOARDRESPONSE']._serialized_start=367
+  _globals['_GETDASHBOARDRESPONSE']._serialized_end=992
+  _globals['_DAYACTIVITY']._serialized_start=994
+  _globals['_DAYACTIVITY']._serialized_end=1065
+  _globals['_USAGESHARE']._serialized_start=1067
+  _globals['_USAGESHARE']._serialized_end=1160
+  _globals['_TOKENTOTALS']._serialized_start=1163
+  _globals['_TOKENTOTALS']._serialized_end=1313
+  _globals['_STATUSCOUNT']._serialized_start=1315
+  _globals['_STATUSCOUNT']._serialized_end=1392
+  _globals['_GETLATENCYREQUEST']._serialized_start=1394
+  _globals['_GETLATENCYREQUEST']._serialized_end=1458
+  _globals['_GETLATENCYRESPONSE']._serialized_start=1461
+  _globals['_GETLATENCYRESPONSE']._serialized_end=1623
+  _globals['_LATENCYSHARE']._serialized_start=1626
+  _globals['_LATENCYSHARE']._serialized_end=1887
+  _globals['_PERCENTILES']._serialized_start=1889
+  _globals['_PERCENTILES']._serialized_end=2006
+  _globals['_LISTREQUESTSREQUEST']._serialized_start=2008
+  _globals['_LISTREQUESTSREQUEST']._serialized_end=2113
+  _globals['_LISTREQUESTSRESPONSE']._serialized_start=2115
+  _globals['_LISTREQUESTSRESPONSE']._serialized_end=2211
+  _globals['_QUERYUSAGEREQUEST']._serialized_start=2213
+  _globals['_QUERYUSAGEREQUEST']._serialized_end=2330
+  _globals['_QUERYUSAGERESPONSE']._serialized_start=2332
+  _globals['_QUERYUSAGERESPONSE']._serialized_end=2393
+  _globals['_QUERYROW']._serialized_start=2395
+  _globals['_QUERYROW']._serialized_end=2435
+  _globals['_WATCHREQUESTSREQUEST']._serialized_start=2437
+  _globals['_WATCHREQUESTSREQUEST']._serialized_end=2504
+  _globals['_WATCHREQUESTSRESPONSE']._serialized_start=2506
+  _globals['_WATCHREQUESTSRESPONSE']._serialized_end=2577
+  _globals['_REPORTSERVICE']._serialized_start=2580
+  _globals['_REPORTSERVICE']._serialized_end=3073
 # @@protoc_insertion_point(module_scope)

@@ -31,12 +31,15 @@ class ReportScope(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Only this user. Empty for all."""
     project: _builtins.str
     """Only this project. Empty for all."""
     time_zone: _builtins.str
     """The IANA zone whose days are counted. Empty for the configured one."""
+    key_id: _builtins.str
+    """Only this API key, by its id. Empty for all."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Not before this time. Unset for the beginning."""
@@ -53,10 +56,11 @@ class ReportScope(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         time_zone: _builtins.str = ...,
+        key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "project", b"project", "start_time", b"start_time", "time_zone", b"time_zone", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "key_id", b"key_id", "project", b"project", "start_time", b"start_time", "time_zone", b"time_zone", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,6 +327,165 @@ class StatusCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusCount: _TypeAlias = StatusCount  # noqa: Y015
+
+@_typing.final
+class GetLatencyRequest(_message.Message):
+    """Asks how fast answers were."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> Global___ReportScope:
+        """Which requests."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___ReportScope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLatencyRequest: _TypeAlias = GetLatencyRequest  # noqa: Y015
+
+@_typing.final
+class GetLatencyResponse(_message.Message):
+    """How fast answers were: those that ended well and were not lair's own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    BACKENDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def total(self) -> Global___LatencyShare:
+        """All together. `name` is empty."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencyShare]:
+        """By the model that answered, the most requests first."""
+
+    @_builtins.property
+    def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencyShare]:
+        """By the backend that answered, the most requests first."""
+
+    def __init__(
+        self,
+        *,
+        total: Global___LatencyShare | None = ...,
+        models: _abc.Iterable[Global___LatencyShare] | None = ...,
+        backends: _abc.Iterable[Global___LatencyShare] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "models", b"models", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLatencyResponse: _TypeAlias = GetLatencyResponse  # noqa: Y015
+
+@_typing.final
+class LatencyShare(_message.Message):
+    """How fast one item was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_MS_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The item."""
+    request_count: _builtins.int
+    """Requests with a known duration."""
+    @_builtins.property
+    def duration_ms(self) -> Global___Percentiles:
+        """From arrival to the end of the answer."""
+
+    @_builtins.property
+    def first_token_ms(self) -> Global___Percentiles:
+        """From arrival to the first piece of the answer."""
+
+    @_builtins.property
+    def queue_ms(self) -> Global___Percentiles:
+        """Time in lair's queue."""
+
+    @_builtins.property
+    def tokens_per_second(self) -> Global___Percentiles:
+        """Tokens of the answer a second, from its first piece to its end."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_count: _builtins.int = ...,
+        duration_ms: Global___Percentiles | None = ...,
+        first_token_ms: Global___Percentiles | None = ...,
+        queue_ms: Global___Percentiles | None = ...,
+        tokens_per_second: Global___Percentiles | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration_ms", b"duration_ms", "first_token_ms", b"first_token_ms", "queue_ms", b"queue_ms", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ms", b"duration_ms", "first_token_ms", b"first_token_ms", "name", b"name", "queue_ms", b"queue_ms", "request_count", b"request_count", "tokens_per_second", b"tokens_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LatencyShare: _TypeAlias = LatencyShare  # noqa: Y015
+
+@_typing.final
+class Percentiles(_message.Message):
+    """A distribution. Each is unset where nothing was measured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P50_FIELD_NUMBER: _builtins.int
+    P90_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    P99_FIELD_NUMBER: _builtins.int
+    p50: _builtins.float
+    """Half are below."""
+    p90: _builtins.float
+    """Nine of ten are below."""
+    p95: _builtins.float
+    """19 of 20 are below."""
+    p99: _builtins.float
+    """99 of 100 are below."""
+    def __init__(
+        self,
+        *,
+        p50: _builtins.float | None = ...,
+        p90: _builtins.float | None = ...,
+        p95: _builtins.float | None = ...,
+        p99: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p50", b"_p50", "_p90", b"_p90", "_p95", b"_p95", "_p99", b"_p99", "p50", b"p50", "p90", b"p90", "p95", b"p95", "p99", b"p99"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p50", b"_p50", "_p90", b"_p90", "_p95", b"_p95", "_p99", b"_p99", "p50", b"p50", "p90", b"p90", "p95", b"p95", "p99", b"p99"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p50: _TypeAlias = _typing.Literal["p50"]  # noqa: Y015
+    _WhichOneofArgType__p50: _TypeAlias = _typing.Literal["_p50", b"_p50"]  # noqa: Y015
+    _WhichOneofReturnType__p90: _TypeAlias = _typing.Literal["p90"]  # noqa: Y015
+    _WhichOneofArgType__p90: _TypeAlias = _typing.Literal["_p90", b"_p90"]  # noqa: Y015
+    _WhichOneofReturnType__p95: _TypeAlias = _typing.Literal["p95"]  # noqa: Y015
+    _WhichOneofArgType__p95: _TypeAlias = _typing.Literal["_p95", b"_p95"]  # noqa: Y015
+    _WhichOneofReturnType__p99: _TypeAlias = _typing.Literal["p99"]  # noqa: Y015
+    _WhichOneofArgType__p99: _TypeAlias = _typing.Literal["_p99", b"_p99"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p50) -> _WhichOneofReturnType__p50 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p90) -> _WhichOneofReturnType__p90 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p95) -> _WhichOneofReturnType__p95 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p99) -> _WhichOneofReturnType__p99 | None: ...
+
+Global___Percentiles: _TypeAlias = Percentiles  # noqa: Y015
 
 @_typing.final
 class ListRequestsRequest(_message.Message):

@@ -43,6 +43,11 @@ class ReportServiceStub(object):
                 request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetDashboardRequest.SerializeToString,
                 response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetDashboardResponse.FromString,
                 _registered_method=True)
+        self.GetLatency = channel.unary_unary(
+                '/lair.metrics.v1.ReportService/GetLatency',
+                request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetLatencyRequest.SerializeToString,
+                response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetLatencyResponse.FromString,
+                _registered_method=True)
         self.ListRequests = channel.unary_unary(
                 '/lair.metrics.v1.ReportService/ListRequests',
                 request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListRequestsRequest.SerializeToString,
@@ -69,6 +74,13 @@ class ReportServiceServicer(object):
 
     def GetDashboard(self, request, context):
         """Returns the summary a dashboard shows first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLatency(self, request, context):
+        """Tells how fast answers were.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +114,11 @@ def add_ReportServiceServicer_to_server(servicer, server):
                     servicer.GetDashboard,
                     request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetDashboardRequest.FromString,
                     response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetDashboardResponse.SerializeToString,
+            ),
+            'GetLatency': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLatency,
+                    request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetLatencyRequest.FromString,
+                    response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetLatencyResponse.SerializeToString,
             ),
             'ListRequests': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRequests,
@@ -150,6 +167,33 @@ class ReportService(object):
             '/lair.metrics.v1.ReportService/GetDashboard',
             lair_dot_metrics_dot_v1_dot_report__service__pb2.GetDashboardRequest.SerializeToString,
             lair_dot_metrics_dot_v1_dot_report__service__pb2.GetDashboardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLatency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.metrics.v1.ReportService/GetLatency',
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetLatencyRequest.SerializeToString,
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetLatencyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class ReportServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ReportServiceAsyncStub: ...
     GetDashboard: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.GetDashboardRequest, _report_service_pb2.GetDashboardResponse]
     """Returns the summary a dashboard shows first."""
+    GetLatency: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.GetLatencyRequest, _report_service_pb2.GetLatencyResponse]
+    """Tells how fast answers were."""
     ListRequests: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.ListRequestsRequest, _report_service_pb2.ListRequestsResponse]
     """Lists counted requests, the latest first."""
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.QueryUsageRequest, _report_service_pb2.QueryUsageResponse]
@@ -57,6 +59,8 @@ class ReportServiceAsyncStub(ReportServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDashboard: _aio.UnaryUnaryMultiCallable[_report_service_pb2.GetDashboardRequest, _report_service_pb2.GetDashboardResponse]  # type: ignore[assignment]
     """Returns the summary a dashboard shows first."""
+    GetLatency: _aio.UnaryUnaryMultiCallable[_report_service_pb2.GetLatencyRequest, _report_service_pb2.GetLatencyResponse]  # type: ignore[assignment]
+    """Tells how fast answers were."""
     ListRequests: _aio.UnaryUnaryMultiCallable[_report_service_pb2.ListRequestsRequest, _report_service_pb2.ListRequestsResponse]  # type: ignore[assignment]
     """Lists counted requests, the latest first."""
     QueryUsage: _aio.UnaryUnaryMultiCallable[_report_service_pb2.QueryUsageRequest, _report_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
@@ -78,6 +82,14 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_report_service_pb2.GetDashboardResponse, _abc.Awaitable[_report_service_pb2.GetDashboardResponse]]:
         """Returns the summary a dashboard shows first."""
+
+    @_abc_1.abstractmethod
+    def GetLatency(
+        self,
+        request: _report_service_pb2.GetLatencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.GetLatencyResponse, _abc.Awaitable[_report_service_pb2.GetLatencyResponse]]:
+        """Tells how fast answers were."""
 
     @_abc_1.abstractmethod
     def ListRequests(

@@ -173,6 +173,7 @@ class RequestRecord(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     BILLED_NANO_USD_FIELD_NUMBER: _builtins.int
     DEVICE_WATTS_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's UUIDv7. A record is counted once, however often it is sent. Another
     text is counted under a UUIDv7 made of it, `caller.user_id` and `request_time`,
@@ -225,6 +226,10 @@ class RequestRecord(_message.Message):
     """What the backend's device draws while it works (`upstream_us`), in watts, where
     it is configured. Unset where no backend was asked.
     """
+    retry_of: _builtins.str
+    """The request this one repeats: a client library sent again what had failed. The
+    repeated one then counts as a try of this one, and no longer as a request.
+    """
     @_builtins.property
     def request_time(self) -> _timestamp_pb2.Timestamp:
         """When it came in, by the wall clock, read once. A time more than 300 seconds ahead
@@ -272,10 +277,11 @@ class RequestRecord(_message.Message):
         finish_reason: _builtins.str = ...,
         billed_nano_usd: _builtins.int | None = ...,
         device_watts: _builtins.float | None = ...,
+        retry_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd", "_device_watts", b"_device_watts", "_duration_us", b"_duration_us", "_first_token_us", b"_first_token_us", "_queue_us", b"_queue_us", "_upstream_us", b"_upstream_us", "billed_nano_usd", b"billed_nano_usd", "caller", b"caller", "device_watts", b"device_watts", "duration_us", b"duration_us", "first_token_us", b"first_token_us", "queue_us", b"queue_us", "request_time", b"request_time", "upstream_us", b"upstream_us", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd", "_device_watts", b"_device_watts", "_duration_us", b"_duration_us", "_first_token_us", b"_first_token_us", "_queue_us", b"_queue_us", "_upstream_us", b"_upstream_us", "attempts", b"attempts", "backend", b"backend", "billed_nano_usd", b"billed_nano_usd", "caller", b"caller", "conversation_id", b"conversation_id", "device_watts", b"device_watts", "duration_us", b"duration_us", "endpoint", b"endpoint", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "first_token_us", b"first_token_us", "http_status", b"http_status", "local", b"local", "model", b"model", "new_message_count", b"new_message_count", "origin", b"origin", "queue_us", b"queue_us", "request_id", b"request_id", "request_time", b"request_time", "requested_model", b"requested_model", "status", b"status", "streamed", b"streamed", "tool_call_count", b"tool_call_count", "upstream_us", b"upstream_us", "usage", b"usage", "usage_source", b"usage_source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd", "_device_watts", b"_device_watts", "_duration_us", b"_duration_us", "_first_token_us", b"_first_token_us", "_queue_us", b"_queue_us", "_upstream_us", b"_upstream_us", "attempts", b"attempts", "backend", b"backend", "billed_nano_usd", b"billed_nano_usd", "caller", b"caller", "conversation_id", b"conversation_id", "device_watts", b"device_watts", "duration_us", b"duration_us", "endpoint", b"endpoint", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "first_token_us", b"first_token_us", "http_status", b"http_status", "local", b"local", "model", b"model", "new_message_count", b"new_message_count", "origin", b"origin", "queue_us", b"queue_us", "request_id", b"request_id", "request_time", b"request_time", "requested_model", b"requested_model", "retry_of", b"retry_of", "status", b"status", "streamed", b"streamed", "tool_call_count", b"tool_call_count", "upstream_us", b"upstream_us", "usage", b"usage", "usage_source", b"usage_source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__billed_nano_usd: _TypeAlias = _typing.Literal["billed_nano_usd"]  # noqa: Y015
     _WhichOneofArgType__billed_nano_usd: _TypeAlias = _typing.Literal["_billed_nano_usd", b"_billed_nano_usd"]  # noqa: Y015

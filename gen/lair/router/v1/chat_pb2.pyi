@@ -81,6 +81,7 @@ class ChatCall(_message.Message):
     MEMORY_FIELD_NUMBER: _builtins.int
     ENDPOINT_FIELD_NUMBER: _builtins.int
     UNTRACED_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUIDv7 that names the request in every service. Made up if empty. Another text
     is taken as it is for logs and for memory, which stores one turn under each of a
@@ -117,6 +118,10 @@ class ChatCall(_message.Message):
     """
     untraced: _builtins.bool
     """Keep no conversation and no record of this request beyond an anonymous count."""
+    retry_of: _builtins.str
+    """The request this one repeats, by its `request_id`: a client library sends what
+    failed again by itself, and both are one to the person. Empty if it is the first.
+    """
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
         """Who asks."""
@@ -165,10 +170,11 @@ class ChatCall(_message.Message):
         memory: Global___MemoryHints | None = ...,
         endpoint: _builtins.str = ...,
         untraced: _builtins.bool = ...,
+        retry_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_completion_tokens", b"_max_completion_tokens", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_reasoning_effort", b"_reasoning_effort", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "caller", b"caller", "max_completion_tokens", b"max_completion_tokens", "max_tokens", b"max_tokens", "memory", b"memory", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_effort", b"reasoning_effort", "route", b"route", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_completion_tokens", b"_max_completion_tokens", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_reasoning_effort", b"_reasoning_effort", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "caller", b"caller", "endpoint", b"endpoint", "extra_json", b"extra_json", "max_completion_tokens", b"max_completion_tokens", "max_tokens", b"max_tokens", "memory", b"memory", "messages", b"messages", "model", b"model", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_effort", b"reasoning_effort", "request_id", b"request_id", "response_format_json", b"response_format_json", "route", b"route", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "tool_choice_json", b"tool_choice_json", "tools", b"tools", "top_p", b"top_p", "untraced", b"untraced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_completion_tokens", b"_max_completion_tokens", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_reasoning_effort", b"_reasoning_effort", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "caller", b"caller", "endpoint", b"endpoint", "extra_json", b"extra_json", "max_completion_tokens", b"max_completion_tokens", "max_tokens", b"max_tokens", "memory", b"memory", "messages", b"messages", "model", b"model", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_effort", b"reasoning_effort", "request_id", b"request_id", "response_format_json", b"response_format_json", "retry_of", b"retry_of", "route", b"route", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "tool_choice_json", b"tool_choice_json", "tools", b"tools", "top_p", b"top_p", "untraced", b"untraced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_completion_tokens: _TypeAlias = _typing.Literal["max_completion_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_completion_tokens: _TypeAlias = _typing.Literal["_max_completion_tokens", b"_max_completion_tokens"]  # noqa: Y015
@@ -338,19 +344,31 @@ class MemoryHints(_message.Message):
 
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    AFTER_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RECORD_JSON_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """The conversation to continue or begin (`X-Conversation-ID`). Empty if none."""
     policy: Global___MemoryPolicy.ValueType
     """What memory does for this request."""
+    after_request_id: _builtins.str
+    """Continue after the answer to this request of the conversation, rather than after
+    its last message; a branch if something else follows there. Empty for the last.
+    """
+    record_json: _builtins.bytes
+    """What the caller wants to find again with the turn: any JSON object of at most
+    256 KiB, kept as it is where the turn is kept. Empty for nothing.
+    """
     def __init__(
         self,
         *,
         conversation_id: _builtins.str = ...,
         policy: Global___MemoryPolicy.ValueType = ...,
+        after_request_id: _builtins.str = ...,
+        record_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_request_id", b"after_request_id", "conversation_id", b"conversation_id", "policy", b"policy", "record_json", b"record_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

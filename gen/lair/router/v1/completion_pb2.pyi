@@ -50,6 +50,7 @@ class CompletionCall(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     ENDPOINT_FIELD_NUMBER: _builtins.int
     UNTRACED_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUIDv7 that names the request in every service. Made up if empty. Another text
     is taken as in `ChatCall`.
@@ -84,6 +85,10 @@ class CompletionCall(_message.Message):
     """
     untraced: _builtins.bool
     """Keep no record of this request beyond an anonymous count."""
+    retry_of: _builtins.str
+    """The request this one repeats, by its `request_id`: a client library sends what
+    failed again by itself, and both are one to the person. Empty if it is the first.
+    """
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
         """Who asks."""
@@ -121,10 +126,11 @@ class CompletionCall(_message.Message):
         route: _chat_pb2.RouteHints | None = ...,
         endpoint: _builtins.str = ...,
         untraced: _builtins.bool = ...,
+        retry_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_of", b"_best_of", "_echo", b"_echo", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_seed", b"_seed", "_suffix", b"_suffix", "_temperature", b"_temperature", "_top_p", b"_top_p", "best_of", b"best_of", "caller", b"caller", "echo", b"echo", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "n", b"n", "route", b"route", "seed", b"seed", "suffix", b"suffix", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_of", b"_best_of", "_echo", b"_echo", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_seed", b"_seed", "_suffix", b"_suffix", "_temperature", b"_temperature", "_top_p", b"_top_p", "best_of", b"best_of", "caller", b"caller", "echo", b"echo", "endpoint", b"endpoint", "extra_json", b"extra_json", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "model", b"model", "n", b"n", "prompts", b"prompts", "request_id", b"request_id", "route", b"route", "seed", b"seed", "stop", b"stop", "suffix", b"suffix", "temperature", b"temperature", "top_p", b"top_p", "untraced", b"untraced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_of", b"_best_of", "_echo", b"_echo", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_seed", b"_seed", "_suffix", b"_suffix", "_temperature", b"_temperature", "_top_p", b"_top_p", "best_of", b"best_of", "caller", b"caller", "echo", b"echo", "endpoint", b"endpoint", "extra_json", b"extra_json", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "model", b"model", "n", b"n", "prompts", b"prompts", "request_id", b"request_id", "retry_of", b"retry_of", "route", b"route", "seed", b"seed", "stop", b"stop", "suffix", b"suffix", "temperature", b"temperature", "top_p", b"top_p", "untraced", b"untraced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_of: _TypeAlias = _typing.Literal["best_of"]  # noqa: Y015
     _WhichOneofArgType__best_of: _TypeAlias = _typing.Literal["_best_of", b"_best_of"]  # noqa: Y015

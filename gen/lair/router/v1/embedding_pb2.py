@@ -28,7 +28,7 @@ from lair.router.v1 import chat_pb2 as lair_dot_router_dot_v1_dot_chat__pb2
 from lair.router.v1 import input_pb2 as lair_dot_router_dot_v1_dot_input__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elair/router/v1/embedding.proto\x12\x0elair.router.v1\x1a\x1blair/common/v1/caller.proto\x1a\x19lair/common/v1/chat.proto\x1a\x19lair/router/v1/chat.proto\x1a\x1alair/router/v1/input.proto\"\x90\x02\n\rEmbeddingCall\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\r\n\x05model\x18\x03 \x01(\t\x12)\n\x06inputs\x18\x04 \x03(\x0b\x32\x19.lair.router.v1.TextInput\x12\x17\n\ndimensions\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\nextra_json\x18\x14 \x01(\x0c\x12)\n\x05route\x18\x15 \x01(\x0b\x32\x1a.lair.router.v1.RouteHints\x12\x10\n\x08\x65ndpoint\x18\x17 \x01(\t\x12\x10\n\x08untraced\x18\x18 \x01(\x08\x42\r\n\x0b_dimensions\"\x96\x01\n\rEmbeddingList\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\nembeddings\x18\x02 \x03(\x0b\x32\x19.lair.router.v1.Embedding\x12)\n\x05usage\x18\x03 \x01(\x0b\x32\x15.lair.common.v1.UsageH\x00\x88\x01\x01\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x42\x08\n\x06_usage\"7\n\tEmbedding\x12\x16\n\x0e\x66loat32_values\x18\x01 \x01(\x0c\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elair/router/v1/embedding.proto\x12\x0elair.router.v1\x1a\x1blair/common/v1/caller.proto\x1a\x19lair/common/v1/chat.proto\x1a\x19lair/router/v1/chat.proto\x1a\x1alair/router/v1/input.proto\"\xa2\x02\n\rEmbeddingCall\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\r\n\x05model\x18\x03 \x01(\t\x12)\n\x06inputs\x18\x04 \x03(\x0b\x32\x19.lair.router.v1.TextInput\x12\x17\n\ndimensions\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\nextra_json\x18\x14 \x01(\x0c\x12)\n\x05route\x18\x15 \x01(\x0b\x32\x1a.lair.router.v1.RouteHints\x12\x10\n\x08\x65ndpoint\x18\x17 \x01(\t\x12\x10\n\x08untraced\x18\x18 \x01(\x08\x12\x10\n\x08retry_of\x18\x19 \x01(\tB\r\n\x0b_dimensions\"\x96\x01\n\rEmbeddingList\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\nembeddings\x18\x02 \x03(\x0b\x32\x19.lair.router.v1.Embedding\x12)\n\x05usage\x18\x03 \x01(\x0b\x32\x15.lair.common.v1.UsageH\x00\x88\x01\x01\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x42\x08\n\x06_usage\"7\n\tEmbedding\x12\x16\n\x0e\x66loat32_values\x18\x01 \x01(\x0c\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lair.router.v1.embedding_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EMBEDDINGCALL']._serialized_start=162
-  _globals['_EMBEDDINGCALL']._serialized_end=434
-  _globals['_EMBEDDINGLIST']._serialized_start=437
-  _globals['_EMBEDDINGLIST']._serialized_end=587
-  _globals['_EMBEDDING']._serialized_start=589
-  _globals['_EMBEDDING']._serialized_end=644
+  _globals['_EMBEDDINGCALL']._serialized_end=452
+  _globals['_EMBEDDINGLIST']._serialized_start=455
+  _globals['_EMBEDDINGLIST']._serialized_end=605
+  _globals['_EMBEDDING']._serialized_start=607
+  _globals['_EMBEDDING']._serialized_end=662
 # @@protoc_insertion_point(module_scope)

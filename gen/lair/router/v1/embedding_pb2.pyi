@@ -37,6 +37,7 @@ class EmbeddingCall(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     ENDPOINT_FIELD_NUMBER: _builtins.int
     UNTRACED_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUIDv7 that names the request in every service. Made up if empty. Another text
     is taken as in `ChatCall`.
@@ -53,6 +54,10 @@ class EmbeddingCall(_message.Message):
     """
     untraced: _builtins.bool
     """Keep no record of this request beyond an anonymous count."""
+    retry_of: _builtins.str
+    """The request this one repeats, by its `request_id`: a client library sends what
+    failed again by itself, and both are one to the person. Empty if it is the first.
+    """
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
         """Who asks."""
@@ -77,10 +82,11 @@ class EmbeddingCall(_message.Message):
         route: _chat_pb2.RouteHints | None = ...,
         endpoint: _builtins.str = ...,
         untraced: _builtins.bool = ...,
+        retry_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "caller", b"caller", "dimensions", b"dimensions", "route", b"route"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "caller", b"caller", "dimensions", b"dimensions", "endpoint", b"endpoint", "extra_json", b"extra_json", "inputs", b"inputs", "model", b"model", "request_id", b"request_id", "route", b"route", "untraced", b"untraced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "caller", b"caller", "dimensions", b"dimensions", "endpoint", b"endpoint", "extra_json", b"extra_json", "inputs", b"inputs", "model", b"model", "request_id", b"request_id", "retry_of", b"retry_of", "route", b"route", "untraced", b"untraced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dimensions: _TypeAlias = _typing.Literal["dimensions"]  # noqa: Y015
     _WhichOneofArgType__dimensions: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions"]  # noqa: Y015

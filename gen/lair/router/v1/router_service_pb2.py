@@ -30,13 +30,15 @@ from lair.router.v1 import completion_pb2 as lair_dot_router_dot_v1_dot_completi
 from lair.router.v1 import embedding_pb2 as lair_dot_router_dot_v1_dot_embedding__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lair/router/v1/router_service.proto\x12\x0elair.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blair/common/v1/caller.proto\x1a\x19lair/router/v1/chat.proto\x1a\x1flair/router/v1/completion.proto\x1a\x1elair/router/v1/embedding.proto\"5\n\x0b\x43hatRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"\x97\x01\n\x0c\x43hatResponse\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.ChatCompletion\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\x12-\n\x06memory\x18\x03 \x01(\x0b\x32\x1d.lair.router.v1.MemoryOutcome\";\n\x11\x43hatStreamRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"?\n\x12\x43hatStreamResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.ChatEvent\"?\n\x0f\x43ompleteRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.CompletionCall\"l\n\x10\x43ompleteResponse\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.ChatCompletion\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\"E\n\x15\x43ompleteStreamRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.CompletionCall\"C\n\x16\x43ompleteStreamResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.ChatEvent\";\n\x0c\x45mbedRequest\x12+\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1d.lair.router.v1.EmbeddingCall\"d\n\rEmbedResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.lair.router.v1.EmbeddingList\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\"b\n\x11ListModelsRequest\x12&\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.lair.router.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x1b\n\x0e\x63ontext_length\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\x13\n\x06loaded\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x15\n\ralias_targets\x18\x06 \x03(\t\x12\x37\n\x0c\x63\x61pabilities\x18\x07 \x01(\x0b\x32!.lair.router.v1.ModelCapabilities\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x42\x11\n\x0f_context_lengthB\t\n\x07_loaded\"\xe5\x01\n\x11ModelCapabilities\x12\x11\n\x04\x63hat\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x17\n\nembeddings\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\x05tools\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x13\n\x06vision\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x18\n\x0bjson_schema\x18\x05 \x01(\x08H\x04\x88\x01\x01\x12\x16\n\treasoning\x18\x06 \x01(\x08H\x05\x88\x01\x01\x42\x07\n\x05_chatB\r\n\x0b_embeddingsB\x08\n\x06_toolsB\t\n\x07_visionB\x0e\n\x0c_json_schemaB\x0c\n\n_reasoning\"\x15\n\x13ListBackendsRequest\"l\n\x14ListBackendsResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\x12)\n\x08journals\x18\x02 \x03(\x0b\x32\x17.lair.router.v1.Journal\"H\n\x07Journal\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x15\n\rpending_count\x18\x02 \x01(\x05\x12\x15\n\rdropped_count\x18\x03 \x01(\x05\"\xcd\x03\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\r\n\x05local\x18\x04 \x01(\x08\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.lair.router.v1.BackendState\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12.\n\ncheck_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06models\x18\x08 \x03(\t\x12\x17\n\x0fin_flight_count\x18\t \x01(\x05\x12\x14\n\x0cqueued_count\x18\n \x01(\x05\x12)\n\x04mode\x18\x0b \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x1e\n\x11tokens_per_second\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x12\n\nslot_count\x18\x0e \x01(\x05\x12\x0f\n\x07resting\x18\x0f \x01(\t\x12\x34\n\x10mode_expire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06gaming\x18\x11 \x01(\x08\x42\x14\n\x12_tokens_per_second\"=\n\x13\x45xplainRouteRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"J\n\x14\x45xplainRouteResponse\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.lair.router.v1.RouteCandidate\"S\n\x0eRouteCandidate\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x65ligible\x18\x03 \x01(\x08\x12\x0f\n\x07reasons\x18\x04 \x03(\t\"\xa5\x01\n\x15SetBackendModeRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x30\n\rhold_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x06unload\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_unload\"r\n\x16SetBackendModeResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\x12-\n\nunloadings\x18\x02 \x03(\x0b\x32\x19.lair.router.v1.Unloading\"g\n\tUnloading\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.lair.router.v1.UnloadState\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"\x17\n\x15ReloadBackendsRequest\"I\n\x16ReloadBackendsResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x03(\t\x12\x0f\n\x07removed\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t*v\n\x0c\x42\x61\x63kendState\x12\x1d\n\x19\x42\x41\x43KEND_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42\x41\x43KEND_STATE_UP\x10\x01\x12\x16\n\x12\x42\x41\x43KEND_STATE_DOWN\x10\x02\x12\x19\n\x15\x42\x41\x43KEND_STATE_LOADING\x10\x03*b\n\x0b\x42\x61\x63kendMode\x12\x1c\n\x18\x42\x41\x43KEND_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42\x41\x43KEND_MODE_AUTO\x10\x01\x12\x1e\n\x1a\x42\x41\x43KEND_MODE_EXPLICIT_ONLY\x10\x02*\x93\x01\n\x0bUnloadState\x12\x1c\n\x18UNLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNLOAD_STATE_DONE\x10\x01\x12\x18\n\x14UNLOAD_STATE_PENDING\x10\x02\x12\x1c\n\x18UNLOAD_STATE_UNSUPPORTED\x10\x03\x12\x17\n\x13UNLOAD_STATE_FAILED\x10\x04\x32\x87\x07\n\rRouterService\x12\x41\n\x04\x43hat\x12\x1b.lair.router.v1.ChatRequest\x1a\x1c.lair.router.v1.ChatResponse\x12U\n\nChatStream\x12!.lair.router.v1.ChatStreamRequest\x1a\".lair.router.v1.ChatStreamResponse0\x01\x12M\n\x08\x43omplete\x12\x1f.lair.router.v1.CompleteRequest\x1a .lair.router.v1.CompleteResponse\x12\x61\n\x0e\x43ompleteStream\x12%.lair.router.v1.CompleteStreamRequest\x1a&.lair.router.v1.CompleteStreamResponse0\x01\x12\x44\n\x05\x45mbed\x12\x1c.lair.router.v1.EmbedRequest\x1a\x1d.lair.router.v1.EmbedResponse\x12X\n\nListModels\x12!.lair.router.v1.ListModelsRequest\x1a\".lair.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x12^\n\x0cListBackends\x12#.lair.router.v1.ListBackendsRequest\x1a$.lair.router.v1.ListBackendsResponse\"\x03\x90\x02\x01\x12^\n\x0c\x45xplainRoute\x12#.lair.router.v1.ExplainRouteRequest\x1a$.lair.router.v1.ExplainRouteResponse\"\x03\x90\x02\x01\x12\x64\n\x0eSetBackendMode\x12%.lair.router.v1.SetBackendModeRequest\x1a&.lair.router.v1.SetBackendModeResponse\"\x03\x90\x02\x02\x12\x64\n\x0eReloadBackends\x12%.lair.router.v1.ReloadBackendsRequest\x1a&.lair.router.v1.ReloadBackendsResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lair/router/v1/router_service.proto\x12\x0elair.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blair/common/v1/caller.proto\x1a\x19lair/router/v1/chat.proto\x1a\x1flair/router/v1/completion.proto\x1a\x1elair/router/v1/embedding.proto\"5\n\x0b\x43hatRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"\x97\x01\n\x0c\x43hatResponse\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.ChatCompletion\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\x12-\n\x06memory\x18\x03 \x01(\x0b\x32\x1d.lair.router.v1.MemoryOutcome\";\n\x11\x43hatStreamRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"?\n\x12\x43hatStreamResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.ChatEvent\"?\n\x0f\x43ompleteRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.CompletionCall\"l\n\x10\x43ompleteResponse\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.ChatCompletion\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\"E\n\x15\x43ompleteStreamRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.lair.router.v1.CompletionCall\"C\n\x16\x43ompleteStreamResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lair.router.v1.ChatEvent\";\n\x0c\x45mbedRequest\x12+\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1d.lair.router.v1.EmbeddingCall\"d\n\rEmbedResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.lair.router.v1.EmbeddingList\x12$\n\x05route\x18\x02 \x01(\x0b\x32\x15.lair.router.v1.Route\"<\n\x12\x43ountTokensRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"Y\n\x13\x43ountTokensResponse\x12\x13\n\x0btoken_count\x18\x01 \x01(\x03\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\"b\n\x11ListModelsRequest\x12&\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x16.lair.common.v1.Caller\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.lair.router.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x1b\n\x0e\x63ontext_length\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\x13\n\x06loaded\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x15\n\ralias_targets\x18\x06 \x03(\t\x12\x37\n\x0c\x63\x61pabilities\x18\x07 \x01(\x0b\x32!.lair.router.v1.ModelCapabilities\x12\x12\n\nextra_json\x18\x0f \x01(\x0c\x42\x11\n\x0f_context_lengthB\t\n\x07_loaded\"\xe5\x01\n\x11ModelCapabilities\x12\x11\n\x04\x63hat\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x17\n\nembeddings\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\x05tools\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x13\n\x06vision\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x18\n\x0bjson_schema\x18\x05 \x01(\x08H\x04\x88\x01\x01\x12\x16\n\treasoning\x18\x06 \x01(\x08H\x05\x88\x01\x01\x42\x07\n\x05_chatB\r\n\x0b_embeddingsB\x08\n\x06_toolsB\t\n\x07_visionB\x0e\n\x0c_json_schemaB\x0c\n\n_reasoning\"\x15\n\x13ListBackendsRequest\"l\n\x14ListBackendsResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\x12)\n\x08journals\x18\x02 \x03(\x0b\x32\x17.lair.router.v1.Journal\"H\n\x07Journal\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x15\n\rpending_count\x18\x02 \x01(\x05\x12\x15\n\rdropped_count\x18\x03 \x01(\x05\"\xcd\x03\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\r\n\x05local\x18\x04 \x01(\x08\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.lair.router.v1.BackendState\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12.\n\ncheck_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06models\x18\x08 \x03(\t\x12\x17\n\x0fin_flight_count\x18\t \x01(\x05\x12\x14\n\x0cqueued_count\x18\n \x01(\x05\x12)\n\x04mode\x18\x0b \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x1e\n\x11tokens_per_second\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x12\n\nslot_count\x18\x0e \x01(\x05\x12\x0f\n\x07resting\x18\x0f \x01(\t\x12\x34\n\x10mode_expire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06gaming\x18\x11 \x01(\x08\x42\x14\n\x12_tokens_per_second\"=\n\x13\x45xplainRouteRequest\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x18.lair.router.v1.ChatCall\"J\n\x14\x45xplainRouteResponse\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.lair.router.v1.RouteCandidate\"S\n\x0eRouteCandidate\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x65ligible\x18\x03 \x01(\x08\x12\x0f\n\x07reasons\x18\x04 \x03(\t\"\xa5\x01\n\x15SetBackendModeRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12)\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.lair.router.v1.BackendMode\x12\x30\n\rhold_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x06unload\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_unload\"r\n\x16SetBackendModeResponse\x12)\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\x17.lair.router.v1.Backend\x12-\n\nunloadings\x18\x02 \x03(\x0b\x32\x19.lair.router.v1.Unloading\"g\n\tUnloading\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.lair.router.v1.UnloadState\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"\x17\n\x15ReloadBackendsRequest\"I\n\x16ReloadBackendsResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x03(\t\x12\x0f\n\x07removed\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t*v\n\x0c\x42\x61\x63kendState\x12\x1d\n\x19\x42\x41\x43KEND_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x42\x41\x43KEND_STATE_UP\x10\x01\x12\x16\n\x12\x42\x41\x43KEND_STATE_DOWN\x10\x02\x12\x19\n\x15\x42\x41\x43KEND_STATE_LOADING\x10\x03*b\n\x0b\x42\x61\x63kendMode\x12\x1c\n\x18\x42\x41\x43KEND_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42\x41\x43KEND_MODE_AUTO\x10\x01\x12\x1e\n\x1a\x42\x41\x43KEND_MODE_EXPLICIT_ONLY\x10\x02*\x93\x01\n\x0bUnloadState\x12\x1c\n\x18UNLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UNLOAD_STATE_DONE\x10\x01\x12\x18\n\x14UNLOAD_STATE_PENDING\x10\x02\x12\x1c\n\x18UNLOAD_STATE_UNSUPPORTED\x10\x03\x12\x17\n\x13UNLOAD_STATE_FAILED\x10\x04\x32\xe4\x07\n\rRouterService\x12\x41\n\x04\x43hat\x12\x1b.lair.router.v1.ChatRequest\x1a\x1c.lair.router.v1.ChatResponse\x12U\n\nChatStream\x12!.lair.router.v1.ChatStreamRequest\x1a\".lair.router.v1.ChatStreamResponse0\x01\x12M\n\x08\x43omplete\x12\x1f.lair.router.v1.CompleteRequest\x1a .lair.router.v1.CompleteResponse\x12\x61\n\x0e\x43ompleteStream\x12%.lair.router.v1.CompleteStreamRequest\x1a&.lair.router.v1.CompleteStreamResponse0\x01\x12\x44\n\x05\x45mbed\x12\x1c.lair.router.v1.EmbedRequest\x1a\x1d.lair.router.v1.EmbedResponse\x12[\n\x0b\x43ountTokens\x12\".lair.router.v1.CountTokensRequest\x1a#.lair.router.v1.CountTokensResponse\"\x03\x90\x02\x01\x12X\n\nListModels\x12!.lair.router.v1.ListModelsRequest\x1a\".lair.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x12^\n\x0cListBackends\x12#.lair.router.v1.ListBackendsRequest\x1a$.lair.router.v1.ListBackendsResponse\"\x03\x90\x02\x01\x12^\n\x0c\x45xplainRoute\x12#.lair.router.v1.ExplainRouteRequest\x1a$.lair.router.v1.ExplainRouteResponse\"\x03\x90\x02\x01\x12\x64\n\x0eSetBackendMode\x12%.lair.router.v1.SetBackendModeRequest\x1a&.lair.router.v1.SetBackendModeResponse\"\x03\x90\x02\x02\x12\x64\n\x0eReloadBackends\x12%.lair.router.v1.ReloadBackendsRequest\x1a&.lair.router.v1.ReloadBackendsResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lair.router.v1.router_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ROUTERSERVICE'].methods_by_name['CountTokens']._loaded_options = None
+  _globals['_ROUTERSERVICE'].methods_by_name['CountTokens']._serialized_options = b'\220\002\001'
   _globals['_ROUTERSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['ListModels']._serialized_options = b'\220\002\001'
   _globals['_ROUTERSERVICE'].methods_by_name['ListBackends']._loaded_options = None
@@ -47,12 +49,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['SetBackendMode']._serialized_options = b'\220\002\002'
   _globals['_ROUTERSERVICE'].methods_by_name['ReloadBackends']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['ReloadBackends']._serialized_options = b'\220\002\002'
-  _globals['_BACKENDSTATE']._serialized_start=3092
-  _globals['_BACKENDSTATE']._serialized_end=3210
-  _globals['_BACKENDMODE']._serialized_start=3212
-  _globals['_BACKENDMODE']._serialized_end=3310
-  _globals['_UNLOADSTATE']._serialized_start=3313
-  _globals['_UNLOADSTATE']._serialized_end=3460
+  _globals['_BACKENDSTATE']._serialized_start=3245
+  _globals['_BACKENDSTATE']._serialized_end=3363
+  _globals['_BACKENDMODE']._serialized_start=3365
+  _globals['_BACKENDMODE']._serialized_end=3463
+  _globals['_UNLOADSTATE']._serialized_start=3466
+  _globals['_UNLOADSTATE']._serialized_end=3613
   _globals['_CHATREQUEST']._serialized_start=241
   _globals['_CHATREQUEST']._serialized_end=294
   _globals['_CHATRESPONSE']._serialized_start=297
@@ -73,38 +75,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDREQUEST']._serialized_end=950
   _globals['_EMBEDRESPONSE']._serialized_start=952
   _globals['_EMBEDRESPONSE']._serialized_end=1052
-  _globals['_LISTMODELSREQUEST']._serialized_start=1054
-  _globals['_LISTMODELSREQUEST']._serialized_end=1152
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1154
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1238
-  _globals['_MODEL']._serialized_start=1241
-  _globals['_MODEL']._serialized_end=1474
-  _globals['_MODELCAPABILITIES']._serialized_start=1477
-  _globals['_MODELCAPABILITIES']._serialized_end=1706
-  _globals['_LISTBACKENDSREQUEST']._serialized_start=1708
-  _globals['_LISTBACKENDSREQUEST']._serialized_end=1729
-  _globals['_LISTBACKENDSRESPONSE']._serialized_start=1731
-  _globals['_LISTBACKENDSRESPONSE']._serialized_end=1839
-  _globals['_JOURNAL']._serialized_start=1841
-  _globals['_JOURNAL']._serialized_end=1913
-  _globals['_BACKEND']._serialized_start=1916
-  _globals['_BACKEND']._serialized_end=2377
-  _globals['_EXPLAINROUTEREQUEST']._serialized_start=2379
-  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2440
-  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2442
-  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2516
-  _globals['_ROUTECANDIDATE']._serialized_start=2518
-  _globals['_ROUTECANDIDATE']._serialized_end=2601
-  _globals['_SETBACKENDMODEREQUEST']._serialized_start=2604
-  _globals['_SETBACKENDMODEREQUEST']._serialized_end=2769
-  _globals['_SETBACKENDMODERESPONSE']._serialized_start=2771
-  _globals['_SETBACKENDMODERESPONSE']._serialized_end=2885
-  _globals['_UNLOADING']._serialized_start=2887
-  _globals['_UNLOADING']._serialized_end=2990
-  _globals['_RELOADBACKENDSREQUEST']._serialized_start=2992
-  _globals['_RELOADBACKENDSREQUEST']._serialized_end=3015
-  _globals['_RELOADBACKENDSRESPONSE']._serialized_start=3017
-  _globals['_RELOADBACKENDSRESPONSE']._serialized_end=3090
-  _globals['_ROUTERSERVICE']._serialized_start=3463
-  _globals['_ROUTERSERVICE']._serialized_end=4366
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1054
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1114
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1116
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1205
+  _globals['_LISTMODELSREQUEST']._serialized_start=1207
+  _globals['_LISTMODELSREQUEST']._serialized_end=1305
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1307
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1391
+  _globals['_MODEL']._serialized_start=1394
+  _globals['_MODEL']._serialized_end=1627
+  _globals['_MODELCAPABILITIES']._serialized_start=1630
+  _globals['_MODELCAPABILITIES']._serialized_end=1859
+  _globals['_LISTBACKENDSREQUEST']._serialized_start=1861
+  _globals['_LISTBACKENDSREQUEST']._serialized_end=1882
+  _globals['_LISTBACKENDSRESPONSE']._serialized_start=1884
+  _globals['_LISTBACKENDSRESPONSE']._serialized_end=1992
+  _globals['_JOURNAL']._serialized_start=1994
+  _globals['_JOURNAL']._serialized_end=2066
+  _globals['_BACKEND']._serialized_start=2069
+  _globals['_BACKEND']._serialized_end=2530
+  _globals['_EXPLAINROUTEREQUEST']._serialized_start=2532
+  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2593
+  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2595
+  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2669
+  _globals['_ROUTECANDIDATE']._serialized_start=2671
+  _globals['_ROUTECANDIDATE']._serialized_end=2754
+  _globals['_SETBACKENDMODEREQUEST']._serialized_start=2757
+  _globals['_SETBACKENDMODEREQUEST']._serialized_end=2922
+  _globals['_SETBACKENDMODERESPONSE']._serialized_start=2924
+  _globals['_SETBACKENDMODERESPONSE']._serialized_end=3038
+  _globals['_UNLOADING']._serialized_start=3040
+  _globals['_UNLOADING']._serialized_end=3143
+  _globals['_RELOADBACKENDSREQUEST']._serialized_start=3145
+  _globals['_RELOADBACKENDSREQUEST']._serialized_end=3168
+  _globals['_RELOADBACKENDSRESPONSE']._serialized_start=3170
+  _globals['_RELOADBACKENDSRESPONSE']._serialized_end=3243
+  _globals['_ROUTERSERVICE']._serialized_start=3616
+  _globals['_ROUTERSERVICE']._serialized_end=4612
 # @@protoc_insertion_point(module_scope)

@@ -64,6 +64,11 @@ class RouterServiceStub(object):
                 request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/lair.router.v1.RouterService/CountTokens',
+                request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/lair.router.v1.RouterService/ListModels',
                 request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.ListModelsRequest.SerializeToString,
@@ -134,6 +139,13 @@ class RouterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountTokens(self, request, context):
+        """Counts the tokens of a chat's prompt, without running it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the models that can be asked for, by id.
         """
@@ -196,6 +208,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.EmbedRequest.FromString,
                     response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.EmbedResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.CountTokensRequest.FromString,
+                    response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.CountTokensResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -363,6 +380,33 @@ class RouterService(object):
             '/lair.router.v1.RouterService/Embed',
             lair_dot_router_dot_v1_dot_router__service__pb2.EmbedRequest.SerializeToString,
             lair_dot_router_dot_v1_dot_router__service__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.router.v1.RouterService/CountTokens',
+            lair_dot_router_dot_v1_dot_router__service__pb2.CountTokensRequest.SerializeToString,
+            lair_dot_router_dot_v1_dot_router__service__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

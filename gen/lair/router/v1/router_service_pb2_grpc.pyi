@@ -48,6 +48,8 @@ class RouterServiceStub:
     """Completes a text as it is generated."""
     Embed: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.EmbedRequest, _router_service_pb2.EmbedResponse]
     """Turns texts into vectors."""
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.CountTokensRequest, _router_service_pb2.CountTokensResponse]
+    """Counts the tokens of a chat's prompt, without running it."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]
     """Lists the models that can be asked for, by id."""
     ListBackends: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListBackendsRequest, _router_service_pb2.ListBackendsResponse]
@@ -79,6 +81,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Completes a text as it is generated."""
     Embed: _aio.UnaryUnaryMultiCallable[_router_service_pb2.EmbedRequest, _router_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Turns texts into vectors."""
+    CountTokens: _aio.UnaryUnaryMultiCallable[_router_service_pb2.CountTokensRequest, _router_service_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Counts the tokens of a chat's prompt, without running it."""
     ListModels: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that can be asked for, by id."""
     ListBackends: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListBackendsRequest, _router_service_pb2.ListBackendsResponse]  # type: ignore[assignment]
@@ -137,6 +141,14 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.EmbedResponse, _abc.Awaitable[_router_service_pb2.EmbedResponse]]:
         """Turns texts into vectors."""
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _router_service_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.CountTokensResponse, _abc.Awaitable[_router_service_pb2.CountTokensResponse]]:
+        """Counts the tokens of a chat's prompt, without running it."""
 
     @_abc_1.abstractmethod
     def ListModels(
