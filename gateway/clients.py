@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from gateway.limits import Limits
+from gateway.metering import counted, spend
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
 from lair.metrics.v1.report_service_pb2_grpc import ReportServiceStub
@@ -54,13 +56,17 @@ _Response = TypeVar("_Response")
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The stubs; `health` is None for a service that runs in this very process."""
+    """The stubs; `health` is None for a service that runs in this very process.
+
+    `limits` counts what models' answers cost.
+    """
 
     router: RouterServiceAsyncStub
     conversations: ConversationServiceAsyncStub
     recall: RecallServiceAsyncStub
     reports: ReportServiceAsyncStub
     health: dict[str, HealthStub | None]
+    limits: Limits
 
     @classmethod
     def over(
@@ -74,6 +80,7 @@ class Clients:
             recall=RecallServiceStub(memory),
             reports=ReportServiceStub(metrics),
             health={name: _health(channel) for name, channel in channels.items()},
+            limits=Limits(),
         )
 
 
@@ -95,35 +102,41 @@ async def ask(
 
 async def chat(clients: Clients, call: ChatCall) -> ChatResponse:
     """Have a chat answered at once."""
-    return await ask(
+    answer = await ask(
         "router",
         clients.router.Chat,
         ChatRequest(call=call),
         request_id=call.request_id,
         seconds=MODEL_SECONDS,
     )
+    spend(clients.limits, call, answer.completion)
+    return answer
 
 
 async def complete(clients: Clients, call: CompletionCall) -> CompleteResponse:
     """Have a text completed at once."""
-    return await ask(
+    answer = await ask(
         "router",
         clients.router.Complete,
         CompleteRequest(call=call),
         request_id=call.request_id,
         seconds=MODEL_SECONDS,
     )
+    spend(clients.limits, call, answer.completion)
+    return answer
 
 
 async def embed(clients: Clients, call: EmbeddingCall) -> EmbedResponse:
     """Have texts turned into vectors."""
-    return await ask(
+    answer = await ask(
         "router",
         clients.router.Embed,
         EmbedRequest(call=call),
         request_id=call.request_id,
         seconds=MODEL_SECONDS,
     )
+    spend(clients.limits, call, answer.result)
+    return answer
 
 
 def chat_stream(
@@ -131,7 +144,8 @@ def chat_stream(
 ) -> AbstractContextManager[AsyncIterable[ChatStreamResponse]]:
     """Have a chat answered as it is generated; leaving the block ends the call."""
     request = ChatStreamRequest(call=call)
-    return _stream(clients.router.ChatStream, request, call.request_id)
+    stream = _stream(clients.router.ChatStream, request, call.request_id)
+    return counted(clients.limits, call, stream)
 
 
 def complete_stream(
@@ -139,7 +153,8 @@ def complete_stream(
 ) -> AbstractContextManager[AsyncIterable[CompleteStreamResponse]]:
     """Have a text completed as it is generated; leaving the block ends the call."""
     request = CompleteStreamRequest(call=call)
-    return _stream(clients.router.CompleteStream, request, call.request_id)
+    stream = _stream(clients.router.CompleteStream, request, call.request_id)
+    return counted(clients.limits, call, stream)
 
 
 @contextmanager

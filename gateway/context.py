@@ -5,12 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.clients import Clients
+from svckit.keys import ApiKey
 from svckit.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
 CLIENTS = web.AppKey("clients", Clients)
 
 _REQUEST_ID = web.RequestKey("request_id", str)
+_KEY = web.RequestKey("key", ApiKey)
 
 
 def set_request_id(request: web.Request, request_id: str) -> None:
@@ -26,3 +28,16 @@ def has_request_id(request: web.Request) -> bool:
 def request_id_of(request: web.Request) -> str:
     """Return the request's UUIDv7."""
     return request[_REQUEST_ID]
+
+
+def set_key(request: web.Request, key: ApiKey) -> None:
+    """Note the key that the request came with; done once, before any handler runs."""
+    request[_KEY] = key
+
+
+def key_of(request: web.Request) -> ApiKey | None:
+    """Return the key that the request came with.
+
+    None is the owner of the machine: no keys are configured, or it is the owner's token.
+    """
+    return request.get(_KEY)

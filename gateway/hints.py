@@ -1,7 +1,8 @@
 """What a request wishes for beyond its body: routing, memory and tracing headers.
 
 Pure. A value that cannot be understood is refused by its header's name; guessing
-could send a prompt out of the house.
+could send a prompt out of the house. A key says what is done where nothing is wished
+for, and how far wishes go.
 """
 
 from __future__ import annotations
@@ -10,34 +11,77 @@ from collections.abc import Mapping
 
 from gateway.dialects.json_extra import INT32_MAX
 from gateway.identity import header_value
-from lair.router.v1.chat_pb2 import MemoryHints, MemoryPolicy, RouteHints
+from lair.router.v1.chat_pb2 import (
+    MEMORY_POLICY_FULL,
+    MEMORY_POLICY_OFF,
+    MEMORY_POLICY_RECALL,
+    MEMORY_POLICY_STORE,
+    MEMORY_POLICY_UNSPECIFIED,
+    MemoryHints,
+    MemoryPolicy,
+    RouteHints,
+)
 from svckit.errors import invalid_field
+from svckit.keys import ApiKey
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
+# At the end of a model's name, for clients that cannot set a header.
+MEMORY_SUFFIX = ":memory"
+# The best first.
 _PRIORITIES = ("interactive", "agent", "batch")
+_POLICIES = {
+    "off": MEMORY_POLICY_OFF,
+    "store": MEMORY_POLICY_STORE,
+    "recall": MEMORY_POLICY_RECALL,
+    "full": MEMORY_POLICY_FULL,
+}
 
 
-def read_route_hints(headers: Mapping[str, str]) -> RouteHints:
+def read_route_hints(headers: Mapping[str, str], key: ApiKey | None = None) -> RouteHints:
     """Read where the request may go, and the class it waits in."""
     return RouteHints(
         backend=header_value(headers, "X-Provider"),
         model=header_value(headers, "X-Model"),
         local_only=read_flag(headers, "X-Local-Only") or False,
         max_context_tokens=_read_max_context(headers),
-        priority=_read_priority(headers),
+        priority=_permitted_priority(_read_priority(headers), key),
+        permitted_models=key.models if key else (),
     )
 
 
-def read_memory_hints(headers: Mapping[str, str]) -> MemoryHints:
-    """Read what may be remembered of the request."""
-    wanted = read_flag(headers, "X-Enable-Memory")
-    policy = MemoryPolicy.MEMORY_POLICY_UNSPECIFIED
-    if wanted is not None:
-        policy = MemoryPolicy.MEMORY_POLICY_FULL if wanted else MemoryPolicy.MEMORY_POLICY_OFF
-    return MemoryHints(
-        conversation_id=header_value(headers, "X-Conversation-ID"),
-        policy=policy,
-    )
+def read_memory_hints(
+    headers: Mapping[str, str], key: ApiKey | None = None, *, model: str = ""
+) -> MemoryHints:
+    """Read what may be remembered of the request for `model`, its name as it was sent.
+
+    What a key forbids is another matter: `forbids_memory`.
+    """
+    policy = _wished_policy(headers)
+    if policy is None and model.endswith(MEMORY_SUFFIX):
+        policy = MEMORY_POLICY_FULL
+    if policy is None:
+        policy = _POLICIES.get(key.memory_policy if key else "", MEMORY_POLICY_UNSPECIFIED)
+    return MemoryHints(conversation_id=header_value(headers, "X-Conversation-ID"), policy=policy)
+
+
+def add_memory_hints(said: MemoryHints, wished: MemoryHints) -> None:
+    """Put on what a body says of memory what is wished for beyond it.
+
+    A conversation that the body names stays, and what it wants to be forgotten is not
+    kept: of all memory it may have recall.
+    """
+    said.conversation_id = said.conversation_id or wished.conversation_id
+    if wished.policy == MEMORY_POLICY_UNSPECIFIED:
+        return
+    if said.policy != MEMORY_POLICY_OFF:
+        said.policy = wished.policy
+    elif wished.policy in (MEMORY_POLICY_RECALL, MEMORY_POLICY_FULL):
+        said.policy = MEMORY_POLICY_RECALL
+
+
+def forbids_memory(key: ApiKey | None) -> bool:
+    """Tell whether nothing may be kept or recalled for a key, whatever its requests say."""
+    return key is not None and key.memory_policy == "off"
 
 
 def read_untraced(headers: Mapping[str, str]) -> bool:
@@ -53,6 +97,30 @@ def read_flag(headers: Mapping[str, str], name: str) -> bool | None:
     if value.lower() not in FLAGS:
         raise invalid_field(name, f"the header {name} is {value!r}; send true, false, 1 or 0")
     return FLAGS[value.lower()]
+
+
+def _wished_policy(headers: Mapping[str, str]) -> MemoryPolicy.ValueType | None:
+    """Read what memory is to do; None if no header says so. Of two, "off" wins."""
+    wanted = read_flag(headers, "X-Enable-Memory")
+    name = header_value(headers, "X-Memory-Policy").lower()
+    if name and name not in _POLICIES:
+        raise invalid_field(
+            "X-Memory-Policy",
+            f"the header X-Memory-Policy is {name!r}; send {', '.join(_POLICIES)}",
+        )
+    if wanted is False:
+        return MEMORY_POLICY_OFF
+    if name:
+        return _POLICIES[name]
+    return MEMORY_POLICY_FULL if wanted else None
+
+
+def _permitted_priority(wished: str, key: ApiKey | None) -> str:
+    """Return the class to wait in: the key's where none or a better one is wished for."""
+    own = key.priority if key else ""
+    if not (own and wished):
+        return wished or own
+    return max(wished, own, key=_PRIORITIES.index)
 
 
 def _read_priority(headers: Mapping[str, str]) -> str:

@@ -13,11 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 from aiohttp import web
 
+from gateway.access import ACCESS, Access
 from gateway.app import build_app
 from gateway.clients import Clients
 from gateway.connection import Connection
 from svckit.channels import connect
 from svckit.grpc_server import ServeError
+from svckit.keys import KeyFileError
 from svckit.lifecycle import stop_requested
 from svckit.logging import get_logger
 from svckit.settings import LOOPBACK, Settings
@@ -44,8 +46,8 @@ async def serving(
 
     Raises `ServeError` where the address cannot or must not be served.
     """
-    _refuse_open_address(settings)
-    app = build_app(settings, Clients.over(router=router, memory=memory, metrics=metrics))
+    app = _app(settings, Clients.over(router=router, memory=memory, metrics=metrics))
+    _refuse_open_address(settings, app[ACCESS])
     runner = web.AppRunner(
         app,
         handler_cancellation=True,  # else a client that leaves is noticed at the next write
@@ -102,10 +104,18 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> asyncio.Server:
         ) from error
 
 
-def _refuse_open_address(settings: Settings) -> None:
+def _app(settings: Settings, clients: Clients) -> web.Application:
+    try:
+        return build_app(settings, clients)
+    except KeyFileError as error:
+        raise ServeError(f"gateway: {error}") from error
+
+
+def _refuse_open_address(settings: Settings, access: Access) -> None:
     host = settings.gateway.host
-    if host not in LOOPBACK and not settings.gateway.no_auth:
+    if host not in LOOPBACK and not settings.gateway.no_auth and not access.has_keys:
         raise ServeError(
             f"gateway: {host} can be reached from other machines, and there are no keys to check; "
-            "set gateway.host to 127.0.0.1, or gateway.no_auth if everyone there may use lair"
+            "make one with lair keys create, set gateway.host to 127.0.0.1, or gateway.no_auth "
+            "if everyone there may use lair"
         )

@@ -11,8 +11,9 @@ from aiohttp import web
 from uuid_utils import uuid7
 
 from gateway import cors
-from gateway.context import SETTINGS, has_request_id, request_id_of, set_request_id
-from gateway.dialects.errors import error_headers, error_json
+from gateway.access import ACCESS
+from gateway.context import SETTINGS, has_request_id, key_of, request_id_of, set_request_id
+from gateway.dialects.errors import error_body, error_headers, is_anthropic
 from gateway.headers import printable
 from svckit.errors import ServiceError
 from svckit.logging import bind_request_id, get_logger
@@ -57,10 +58,15 @@ async def add_reply_headers(request: web.Request, response: web.StreamResponse) 
     if not has_request_id(request):  # aiohttp itself refused it before the middleware ran
         set_request_id(request, str(uuid7()))
     response.headers["x-request-id"] = request_id_of(request)
+    if is_anthropic(request.path):
+        response.headers["request-id"] = request_id_of(request)
     own = request.headers.get("X-Request-ID") or request.headers.get("X-Client-Request-ID")
     if own:
         response.headers["x-client-request-id"] = printable(own)
     response.headers.update(cors.reply_headers(request.headers))
+    key = key_of(request)
+    if key is not None and key.limited:
+        response.headers.update(request.app[ACCESS].limit_headers(key))
 
 
 def as_service_error(error: Exception, request_id: str) -> ServiceError:
@@ -78,17 +84,23 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=204, headers=cors.preflight_headers(request.headers))
     try:
         _refuse_strange_pages(request)
+        access = request.app[ACCESS]
+        key = access.admit(request)
+        if key is not None and key.limited:
+            await access.count(request, key)
         return await handler(request)
     except web.HTTPException as refusal:
-        return _error_response(_from_http(request, refusal))
+        return _error_response(request, _from_http(request, refusal))
     except web.RequestPayloadError as error:
         # Its text is the parser's: a status, then a line with the reason.
         reason = str(error).strip().rpartition("\n")[2].strip()
-        return _error_response(ServiceError("INVALID_BODY", f"the body cannot be read: {reason}"))
+        return _error_response(
+            request, ServiceError("INVALID_BODY", f"the body cannot be read: {reason}")
+        )
     except ConnectionError:
         raise  # the client is gone: there is nobody to answer
     except Exception as error:  # noqa: BLE001  # the process edge
-        return _error_response(as_service_error(error, request_id_of(request)))
+        return _error_response(request, as_service_error(error, request_id_of(request)))
 
 
 def _refuse_strange_pages(request: web.Request) -> None:
@@ -118,10 +130,10 @@ def _name_of(host: str) -> str:
         return host
 
 
-def _error_response(error: ServiceError) -> web.Response:
+def _error_response(request: web.Request, error: ServiceError) -> web.Response:
     return web.Response(
         status=error.meaning.http,
-        body=error_json(error),
+        body=error_body(error, request.path, request_id_of(request)),
         content_type="application/json",
         headers={name: printable(value) for name, value in error_headers(error).items()},
     )

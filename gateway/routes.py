@@ -18,13 +18,20 @@ from gateway.handlers import (
     chat,
     completions,
     conversations,
+    docs,
     embeddings,
     health,
     index,
+    memory,
+    messages,
     models,
+    openai_conversations,
     reports,
+    responses,
     routing,
+    stored_completions,
 )
+from gateway.repeats import repeatable
 
 # `open` needs no key, `any` one of whatever scope; the others are a key's scopes.
 Scope = Literal["open", "any", "chat", "embeddings", "memory", "metrics", "admin"]
@@ -47,9 +54,35 @@ class Route:
 ROUTES = (
     Route("GET", "/", index.index, "open"),
     Route("GET", "/health", health.health, "open"),
-    Route("POST", "/v1/chat/completions", chat.chat_completions, "chat"),
-    Route("POST", "/v1/completions", completions.completions, "chat"),
-    Route("POST", "/v1/embeddings", embeddings.embeddings, "embeddings"),
+    Route("POST", "/v1/chat/completions", repeatable(chat.chat_completions), "chat"),
+    Route("GET", "/v1/chat/completions", stored_completions.list_completions, "memory"),
+    Route("GET", "/v1/chat/completions/{id}", stored_completions.get_completion, "memory"),
+    Route("POST", "/v1/chat/completions/{id}", stored_completions.change_completion, "memory"),
+    Route("DELETE", "/v1/chat/completions/{id}", stored_completions.delete_completion, "memory"),
+    Route("GET", "/v1/chat/completions/{id}/messages", stored_completions.list_input, "memory"),
+    Route("POST", "/v1/completions", repeatable(completions.completions), "chat"),
+    Route("POST", "/v1/embeddings", repeatable(embeddings.embeddings), "embeddings"),
+    Route("POST", "/v1/messages", repeatable(messages.messages), "chat"),
+    Route("POST", "/v1/messages/count_tokens", messages.count_tokens, "chat"),
+    Route("POST", "/v1/responses", repeatable(responses.create), "chat"),
+    Route("POST", "/v1/responses/input_tokens", responses.count_input_tokens, "chat"),
+    Route("GET", "/v1/responses/{id}", responses.get_response, "memory"),
+    Route("DELETE", "/v1/responses/{id}", responses.delete_response, "memory"),
+    Route("GET", "/v1/responses/{id}/input_items", responses.input_items, "memory"),
+    Route("POST", "/v1/responses/{id}/cancel", responses.cancel, "memory"),
+    Route("POST", "/v1/conversations", openai_conversations.create, "memory"),
+    Route("GET", "/v1/conversations/{id}", openai_conversations.get, "memory"),
+    Route("POST", "/v1/conversations/{id}", openai_conversations.update, "memory"),
+    Route("DELETE", "/v1/conversations/{id}", openai_conversations.delete, "memory"),
+    Route("GET", "/v1/conversations/{id}/items", openai_conversations.list_items, "memory"),
+    Route("POST", "/v1/conversations/{id}/items", openai_conversations.add_items, "memory"),
+    Route("GET", "/v1/conversations/{id}/items/{item_id}", openai_conversations.get_item, "memory"),
+    Route(
+        "DELETE",
+        "/v1/conversations/{id}/items/{item_id}",
+        openai_conversations.delete_item,
+        "memory",
+    ),
     Route("GET", "/v1/models", models.list_models, "any"),
     Route("GET", "/v1/models/{id:.+}", models.get_model, "any"),
     Route("POST", "/v1/routing/explain", routing.explain, "chat"),
@@ -58,11 +91,24 @@ ROUTES = (
     Route("GET", "/gaming-mode", backends.gaming_mode, "admin"),
     Route("POST", "/gaming-mode", backends.set_gaming_mode, "admin"),
     Route("GET", "/memory/conversations", conversations.list_conversations, "memory"),
+    Route("POST", "/memory/conversations", conversations.create_conversation, "memory"),
     Route("GET", "/memory/conversations/{id}", conversations.get_conversation, "memory"),
+    Route("PATCH", "/memory/conversations/{id}", conversations.change_conversation, "memory"),
     Route("DELETE", "/memory/conversations/{id}", conversations.delete_conversation, "memory"),
+    Route("GET", "/memory/search", memory.search, "memory"),
+    Route("POST", "/memory/search", memory.search_by_body, "memory"),
+    Route("GET", "/memory/stats", memory.stats, "memory"),
     Route("GET", "/metrics", reports.prometheus, "admin"),
     Route("GET", "/metrics/dashboard", reports.dashboard, "metrics"),
     Route("GET", "/metrics/recent", reports.recent, "metrics"),
+    Route("GET", "/metrics/daily", reports.daily, "metrics"),
+    Route("GET", "/metrics/activity", reports.activity, "metrics"),
+    Route("GET", "/metrics/models", reports.models, "metrics"),
+    Route("GET", "/metrics/providers", reports.providers, "metrics"),
+    Route("GET", "/metrics/latency", reports.latency, "metrics"),
+    Route("GET", "/openapi.json", docs.openapi, "open"),
+    Route("GET", "/docs", docs.page, "open"),
+    Route("GET", "/docs/{file}", docs.file, "open"),
 )
 
 
@@ -74,6 +120,11 @@ def definitions(routes: Iterable[Route] = ROUTES) -> Iterator[web.RouteDef]:
                 yield web.get(path, route.handler)  # which answers HEAD as well
             else:
                 yield web.route(route.method, path, route.handler)
+
+
+def scopes(routes: Iterable[Route] = ROUTES) -> dict[object, str]:
+    """Return what a key needs for each handler, whatever the path it is asked by."""
+    return {route.handler: route.scope for route in routes}
 
 
 def forms(path: str) -> Iterator[str]:

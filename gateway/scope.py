@@ -1,41 +1,51 @@
-"""Which requests a report is about, read from a query string.
+"""Which days a question is about. Pure but for the machine's own time zone.
 
-Pure but for the machine's own time zone. Days are whole local days: `from` and `to`
-are both part of the report.
+Days are whole local days: `from` and `to` are both part of what is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import UnsetType
 
-from lair.metrics.v1.report_service_pb2 import ReportScope
 from svckit.errors import invalid_field
 
+_YEARS = range(2000, 3000)
 
-def read_scope(
-    query: Mapping[str, str], *, user_id: str, project: str, default_zone: str
-) -> ReportScope:
-    """Read `tz`, `from` and `to`; `default_zone` empty means the machine's."""
-    name = query.get("tz", "")
-    zone = _zone(name or default_zone)
-    start = _day(query, "from")
-    end = _day(query, "to")
-    if start and end and end < start:
-        raise invalid_field("to", f"to is {end}, before from, which is {start}; swap them")
-    return ReportScope(
-        user_id=user_id,
-        project=project,
-        time_zone=name,
-        start_time=_midnight(start, zone) if start else None,
-        end_time=_midnight(end + timedelta(days=1), zone) if end else None,
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time from `start` to before `end`; None is open. Both days are part of it."""
+
+    first: date | None
+    last: date | None
+    start: Timestamp | None
+    end: Timestamp | None
+
+
+def read_span(
+    start: date | UnsetType, end: date | UnsetType, tz: str | UnsetType, *, default_zone: str
+) -> Span:
+    """Place the days `from` and `to` in their zone; `default_zone` empty means the machine's."""
+    zone = read_zone(tz or default_zone)
+    first = _possible("from", start)
+    last = _possible("to", end)
+    if first and last and last < first:
+        raise invalid_field("to", f"to is {last}, before from, which is {first}; swap them")
+    return Span(
+        first=first,
+        last=last,
+        start=_midnight(first, zone) if first else None,
+        end=_midnight(last + timedelta(days=1), zone) if last else None,
     )
 
 
-def _zone(name: str) -> tzinfo | None:
+def read_zone(name: str) -> tzinfo | None:
+    """Return the zone of this name, None for the machine's. Raises INVALID_FIELD `tz`."""
     try:
         return ZoneInfo(name) if name else None
     except (KeyError, ValueError, OSError) as error:
@@ -44,18 +54,13 @@ def _zone(name: str) -> tzinfo | None:
         ) from error
 
 
-def _day(query: Mapping[str, str], name: str) -> date | None:
-    value = query.get(name)
-    if not value:
+def _possible(name: str, day: date | UnsetType) -> date | None:
+    if isinstance(day, UnsetType):
         return None
-    try:
-        day = date.fromisoformat(value)
-    except ValueError as error:
+    if day.year not in _YEARS:
         raise invalid_field(
-            name, f"{name} is {value!r}; send a day written like 2026-11-21"
-        ) from error
-    if not 1970 < day.year < 9999:  # noqa: PLR2004  # what both a timestamp and a next day can hold
-        raise invalid_field(name, f"{name} is {value!r}; send a day from 1971 to 9998")
+            name, f"{name} is {day}; send a day of the years {_YEARS[0]} to {_YEARS[-1]}"
+        )
     return day
 
 

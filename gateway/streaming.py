@@ -18,6 +18,7 @@ from gateway.context import SETTINGS, request_id_of
 from gateway.dialects import sse
 from gateway.headers import outcome_headers, printable
 from gateway.middleware import as_service_error
+from gateway.repeats import broke_off
 from lair.router.v1.chat_pb2 import ChatEvent
 from lair.router.v1.router_service_pb2 import ChatStreamResponse, CompleteStreamResponse
 from svckit.errors import ServiceError
@@ -61,6 +62,7 @@ async def relay(
     except Exception as error:
         if not reply.begun:
             raise
+        broke_off(request)
         failure = as_service_error(error, request_id_of(request))
         await reply.write(encoder.fail(failure))
     return reply.response
@@ -104,9 +106,9 @@ class _Reply:
 
     async def write(self, data: bytes) -> None:
         """Send whole events, and first the headers."""
-        self._last = self._clock()
         await self.response.prepare(self._request)  # does nothing the second time
         if data:
+            self._last = self._clock()
             await self.response.write(data)
 
     @asynccontextmanager

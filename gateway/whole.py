@@ -14,8 +14,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway.context import SETTINGS, request_id_of
-from gateway.dialects.errors import error_json
+from gateway.dialects.errors import error_body
 from gateway.middleware import as_service_error
+from gateway.repeats import broke_off
 
 _KEEP_ALIVE = b"\n"
 _HEADERS = {
@@ -68,4 +69,6 @@ def _body(request: web.Request, task: asyncio.Task[web.Response]) -> bytes:
         return body
     if not isinstance(error, Exception):
         raise error
-    return error_json(as_service_error(error, request_id_of(request)))
+    broke_off(request)
+    request_id = request_id_of(request)
+    return error_body(as_service_error(error, request_id), request.path, request_id)

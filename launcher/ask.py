@@ -1,11 +1,13 @@
 """Ask a running lair by HTTP, with the standard library alone.
 
-The commands that use it begin, ask once and end; they have no event loop.
+The commands that use it begin, ask once and end; they have no event loop. They show
+`LAIR_API_KEY` if there is one, else the token that the gateway leaves for its owner.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
@@ -15,7 +17,12 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from launcher import sse
+from launcher.addresses import base_url
 from launcher.exits import CommandFailedError
+from svckit.keys import owner_file
+from svckit.settings import Settings
+
+KEY_VARIABLE = "LAIR_API_KEY"
 
 # lair is on this machine; a proxy of the environment cannot reach it.
 _OPENER = build_opener(ProxyHandler({}))
@@ -42,26 +49,30 @@ class Reply:
                 return None
 
 
-def get(url: str, *, seconds: float) -> Reply:
-    """Ask for `url`. Raises `UnreachableError`."""
-    return _send(Request(url), seconds)  # noqa: S310  # the URL is ours
+def get(settings: Settings, path: str, *, seconds: float) -> Reply:
+    """Ask lair for `path`. Raises `UnreachableError`."""
+    return _send(settings, path, None, {}, seconds)
 
 
-def post(url: str, body: object, headers: Mapping[str, str], *, seconds: float) -> Reply:
-    """Send `body` as JSON; `seconds` limit each silence. Raises `UnreachableError`."""
+def post(
+    settings: Settings, path: str, body: object, headers: Mapping[str, str], *, seconds: float
+) -> Reply:
+    """Send lair `body` as JSON; `seconds` limit each silence. Raises `UnreachableError`."""
     data = json.dumps(body).encode()
-    headers = {**headers, "Content-Type": "application/json"}
-    return _send(Request(url, data, dict(headers)), seconds)  # noqa: S310  # the URL is ours
+    return _send(settings, path, data, {**headers, "Content-Type": "application/json"}, seconds)
 
 
-def answer(base: str, path: str, body: object = None, *, seconds: float) -> Any:
+def answer(settings: Settings, path: str, body: object = None, *, seconds: float) -> Any:
     """Return the JSON object that lair answers; `body` is posted if there is one.
 
     Raises `CommandFailedError` with lair's own words where it refuses.
     """
-    url = base + path
+    base = base_url(settings)
     try:
-        reply = get(url, seconds=seconds) if body is None else post(url, body, {}, seconds=seconds)
+        if body is None:
+            reply = get(settings, path, seconds=seconds)
+        else:
+            reply = post(settings, path, body, {}, seconds=seconds)
         require_ok(reply, base)
         value = reply.json()
     except UnreachableError as error:
@@ -85,7 +96,15 @@ def not_running(url: str) -> CommandFailedError:
     return CommandFailedError(f"lair is not running at {url}; start it with: lair up")
 
 
-def _send(request: Request, seconds: float) -> Reply:
+def _send(
+    settings: Settings,
+    path: str,
+    data: bytes | None,
+    headers: Mapping[str, str],
+    seconds: float,
+) -> Reply:
+    url, shown = base_url(settings) + path, {**headers, **_credentials(settings)}
+    request = Request(url, data, shown)  # noqa: S310  # the URL is ours
     try:
         body = _OPENER.open(request, timeout=seconds)
     except HTTPError as error:
@@ -93,3 +112,15 @@ def _send(request: Request, seconds: float) -> Reply:
     except (URLError, HTTPException, OSError) as error:
         raise UnreachableError(str(getattr(error, "reason", error))) from error
     return Reply(body.status, body.headers, body)
+
+
+def _credentials(settings: Settings) -> dict[str, str]:
+    secret = os.environ.get(KEY_VARIABLE) or _owner_token(settings)
+    return {"Authorization": f"Bearer {secret}"} if secret else {}
+
+
+def _owner_token(settings: Settings) -> str:
+    try:
+        return owner_file(settings.data_dir).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):  # none is needed unless there are keys; lair says so then
+        return ""

@@ -86,7 +86,8 @@ def _send(settings: Settings, question: Question, conversation_id: str, *, strea
     silence = max(_MIN_SILENCE_SECONDS, 3 * settings.gateway.keepalive_seconds)
     try:
         reply = post(
-            f"{url}/v1/chat/completions",
+            settings,
+            "/v1/chat/completions",
             body,
             {"X-Conversation-ID": conversation_id},
             seconds=silence if streamed else _WHOLE_ANSWER_SECONDS,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from launcher import exits
-from launcher.configuration import Resolved, adopt, make_data_dir, override, resolve
+from launcher import exits, keys
+from launcher.configuration import Resolved, adopt, make_data_dir
+from launcher.options import AsJson, ConfigFile, DataDir, GrpcPort, HttpPort, resolved_by
 from svckit.settings import Settings
 
 Service = Literal["router", "memory", "metrics"]
@@ -27,21 +28,6 @@ class Action(Enum):
     STATUS = "status"
 
 
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Settings file. Default: ./lair.toml if it exists.")
-]
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Where databases and journals are.")
-]
-# The ports of gRPC and llama.cpp follow it, up to 4 higher.
-HttpPort = Annotated[
-    int | None, typer.Option("--port", min=1, max=65531, help="HTTP port; gRPC ports follow it.")
-]
-GrpcPort = Annotated[
-    int | None, typer.Option("--port", min=1, max=65535, help="gRPC port on loopback.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 app = typer.Typer(
     name="lair",
     help="One address for all your models, that remembers and counts.",
@@ -52,6 +38,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,7 +86,7 @@ def up(
 
     if separate and single_process:
         raise typer.BadParameter("--separate and --single-process exclude each other")
-    resolved = _resolve(
+    resolved = resolved_by(
         config,
         port=port,
         data_dir=data_dir,
@@ -149,15 +136,22 @@ def chat(
         stream=not no_stream,
         as_json=as_json,
     )
-    run_chat(_resolve(config, port=port, data_dir=data_dir).settings, question)
+    run_chat(resolved_by(config, port=port, data_dir=data_dir).settings, question)
 
 
 @app.command()
-def status(*, as_json: AsJson = False, config: ConfigFile = None, port: HttpPort = None) -> None:
+def status(
+    *,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    port: HttpPort = None,
+    data_dir: DataDir = None,
+) -> None:
     """Tell how a running lair is: exit code 0 if well, 1 if degraded, 2 if not running."""
     from launcher.status import status as run_status
 
-    raise typer.Exit(run_status(_resolve(config, port=port).settings, as_json=as_json))
+    resolved = resolved_by(config, port=port, data_dir=data_dir)
+    raise typer.Exit(run_status(resolved.settings, as_json=as_json))
 
 
 @app.command()
@@ -180,6 +174,7 @@ def gaming(
     as_json: AsJson = False,
     config: ConfigFile = None,
     port: HttpPort = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Have `auto` leave local backends alone; who names one still reaches it."""
     from launcher.gaming import Switch
@@ -193,7 +188,8 @@ def gaming(
         raise typer.BadParameter("--backend goes with: lair gaming on, lair gaming off")
     enable = {Action.ON: True, Action.OFF: False}.get(action)
     switch = Switch(enable, hold, backend, unload)
-    run_gaming(_resolve(config, port=port).settings, switch, as_json=as_json)
+    resolved = resolved_by(config, port=port, data_dir=data_dir)
+    run_gaming(resolved.settings, switch, as_json=as_json)
 
 
 @app.command()
@@ -204,11 +200,13 @@ def route(
     as_json: AsJson = False,
     config: ConfigFile = None,
     port: HttpPort = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Tell which backend a prompt would go to, and why, without asking it."""
     from launcher.route import route as run_route
 
-    run_route(_resolve(config, port=port).settings, prompt, model=model, as_json=as_json)
+    resolved = resolved_by(config, port=port, data_dir=data_dir)
+    run_route(resolved.settings, prompt, model=model, as_json=as_json)
 
 
 @app.command()
@@ -216,7 +214,7 @@ def reload(*, as_json: AsJson = False, config: ConfigFile = None, port: HttpPort
     """Have a running lair read its backends and aliases again; nothing stops."""
     from launcher.reload import reload as run_reload
 
-    run_reload(_resolve(config, port=port).settings, as_json=as_json)
+    run_reload(resolved_by(config, port=port).settings, as_json=as_json)
 
 
 @config_app.command()
@@ -225,7 +223,7 @@ def check(*, config: ConfigFile = None) -> None:
     from launcher import showing
     from router_svc.main import check as check_backends
 
-    resolved = _resolve(config)
+    resolved = resolved_by(config)
     check_backends(resolved.settings)
     typer.echo(f"ok: {showing.origin(resolved)}")
 
@@ -235,7 +233,7 @@ def show(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """Print all settings as they are used, without secrets."""
     from launcher import showing
 
-    resolved = _resolve(config)
+    resolved = resolved_by(config)
     typer.echo(showing.as_json(resolved) if as_json else showing.as_toml(resolved).rstrip())
 
 
@@ -248,11 +246,11 @@ def version() -> None:
 
 
 @app.command()
-def gateway(*, config: ConfigFile = None, port: HttpPort = None) -> None:
+def gateway(*, config: ConfigFile = None, data_dir: DataDir = None, port: HttpPort = None) -> None:
     """Run the HTTP side alone."""
     from gateway.main import run
 
-    _serve("gateway", run, _resolve(config, port=port))
+    _serve("gateway", run, resolved_by(config, port=port, data_dir=data_dir))
 
 
 @app.command()
@@ -297,24 +295,9 @@ def llamacpp(*, config: ConfigFile = None) -> None:
     from launcher.llamacpp import serve
     from svckit.logging import configure_logging
 
-    settings = _resolve(config).settings
+    settings = resolved_by(config).settings
     configure_logging("llamacpp", level=settings.log_level, fmt=settings.log_format)
     serve(settings)
-
-
-def _resolve(
-    config: Path | None,
-    *,
-    port: int | None = None,
-    data_dir: Path | None = None,
-    more: Mapping[str, object] | None = None,
-) -> Resolved:
-    overrides: dict[str, Any] = {}
-    override(overrides, "data_dir", data_dir and data_dir.absolute())
-    override(overrides, "gateway.port", port)
-    for key, value in (more or {}).items():
-        override(overrides, key, value)
-    return resolve(config, overrides)
 
 
 def _resolve_service(
@@ -322,7 +305,7 @@ def _resolve_service(
 ) -> Resolved:
     listen = f"127.0.0.1:{port}" if port else None
     more = {f"{service}.listen": listen}
-    resolved = _resolve(config, data_dir=data_dir, more=more)
+    resolved = resolved_by(config, data_dir=data_dir, more=more)
     make_data_dir(resolved.settings.data_dir)
     return resolved
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.addresses import base_url
 from launcher.ask import answer
 from launcher.clock import local_time
 from launcher.exits import CommandFailedError
@@ -34,7 +33,7 @@ class Switch:
 
 def gaming(settings: Settings, switch: Switch, *, as_json: bool) -> None:
     """Switch gaming mode or leave it, and print how it is. Raises `CommandFailedError`."""
-    body = answer(base_url(settings), "/gaming-mode", _question(switch), seconds=_LIMIT_SECONDS)
+    body = answer(settings, "/gaming-mode", _question(switch), seconds=_LIMIT_SECONDS)
     if as_json:
         print(json.dumps(body, ensure_ascii=False))  # noqa: T201  # the command's own output
     else:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from launcher.addresses import base_url
 from launcher.ask import answer
 from launcher.exits import CommandFailedError
 from launcher.tables import Column, Room, print_table
@@ -24,7 +23,7 @@ _COLUMNS = (
 def route(settings: Settings, prompt: str, *, model: str, as_json: bool) -> None:
     """Print who would be asked, in order, and who not. Raises `CommandFailedError`."""
     question = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-    body = answer(base_url(settings), "/v1/routing/explain", question, seconds=_LIMIT_SECONDS)
+    body = answer(settings, "/v1/routing/explain", question, seconds=_LIMIT_SECONDS)
     if as_json:
         print(json.dumps(body, ensure_ascii=False))  # noqa: T201  # the command's own output
     else:

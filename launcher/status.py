@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from launcher.addresses import base_url
-from launcher.ask import UnreachableError, get, not_running
+from launcher.ask import KEY_VARIABLE, UnreachableError, get, not_running
 from launcher.clock import local_time
 from launcher.report import NONE_FOUND, Backend, Report, models_of, read
 from launcher.tables import Column, Room, print_table
@@ -36,17 +36,22 @@ def status(settings: Settings, *, as_json: bool) -> int:
     """Print how lair is; return `OK`, `DEGRADED` or `NOT_RUNNING`."""
     url = base_url(settings)
     try:
-        body = get(f"{url}/health", seconds=_LIMIT_SECONDS).json()
+        reply = get(settings, "/health", seconds=_LIMIT_SECONDS)
+        body = reply.json()
     except UnreachableError:
         return _absent(str(not_running(url)), as_json=as_json)
     report = read(body)
-    if report is None:
+    wants_key = 'realm="lair"' in reply.headers.get("www-authenticate", "")
+    if report is None and not wants_key:
         return _absent(f"{url} answers, but is not lair", as_json=as_json)
     if as_json:
         _print(json.dumps(body, ensure_ascii=False))
+    elif report is None:
+        _print(f"lair is {body['status']} at {url}; it tells more to a key with the scope admin:")
+        _print(f"  set {KEY_VARIABLE}, or run this as the user and with the data_dir of lair up")
     else:
         _print_report(url, report)
-    return OK if report.ok else DEGRADED
+    return OK if body.get("status") == "ok" else DEGRADED
 
 
 def _print_report(url: str, report: Report) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from launcher import children, screen
-from launcher.addresses import base_url, listening, require_free
+from launcher.addresses import listening, require_free
 from launcher.ask import UnreachableError, get
 from launcher.configuration import Resolved, adopt, make_data_dir
 from launcher.report import Report, read
@@ -113,6 +113,6 @@ async def _show(settings: Settings) -> None:
 
 def _report(settings: Settings) -> Report | None:
     try:
-        return read(get(f"{base_url(settings)}/health", seconds=_HEALTH_SECONDS).json())
+        return read(get(settings, "/health", seconds=_HEALTH_SECONDS).json())
     except UnreachableError:
         return None

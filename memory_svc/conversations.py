@@ -12,7 +12,6 @@ from typing import TypeVar
 import uuid_utils
 
 from memory_svc.model import (
-    ActivePath,
     Conversation,
     ConversationChange,
     ConversationFilter,
@@ -20,12 +19,17 @@ from memory_svc.model import (
     History,
     Message,
     NewConversation,
+    PathNode,
     Refusal,
+    Stats,
     StoredMessage,
+    TreePath,
     Turn,
 )
+from memory_svc.records import record_fault
 from memory_svc.storage.base import MemoryStore
 from memory_svc.tree import ROOT, chain, split_system
+from memory_svc.turns import turn_not_found
 from svckit.errors import ServiceError
 from svckit.times import now_us
 
@@ -79,9 +83,24 @@ class Conversations:
         )
 
     async def history(
-        self, user_id: str, conversation_id: str, messages: Sequence[Message]
+        self,
+        user_id: str,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        after_request_id: str = "",
     ) -> History:
-        """Return what goes in front of a client's new messages."""
+        """Return what goes in front of a client's new messages.
+
+        With `after_request_id` the path that ends in the answer to that request,
+        whatever the messages are.
+        """
+        if after_request_id:
+            after = await self._store.path_after(user_id, conversation_id, after_request_id)
+            if after is None:
+                where = f"the conversation {conversation_id!r} has"
+                raise turn_not_found(after_request_id, where)
+            return _in_front(after.system, after.nodes, messages)
         if any(message.role == "assistant" for message in messages):
             return _NO_HISTORY
         path = await self._store.active_path(user_id, conversation_id)
@@ -126,6 +145,23 @@ class Conversations:
         deleted = await self._store.delete(user_id, conversation_id, now_us())
         return _existing(deleted, conversation_id)
 
+    async def delete_message(
+        self, user_id: str, conversation_id: str, message_id: int
+    ) -> Conversation:
+        """Delete a message and all derived from it; return the conversation without it."""
+        conversation = await self.get(user_id, conversation_id)
+        if not await self._store.delete_message(conversation.key, message_id, now_us()):
+            raise ServiceError(
+                "MESSAGE_NOT_FOUND",
+                f"the conversation {conversation_id!r} has no message {message_id}",
+                message_id=str(message_id),
+            )
+        return await self.get(user_id, conversation_id)
+
+    async def stats(self, user_id: str | None) -> Stats:
+        """Count what is kept of a user; of all if None."""
+        return await self._store.stats(user_id)
+
 
 def refusal(turn: Turn) -> str:
     """Say why a turn can never be stored; '' if it can."""
@@ -144,10 +180,10 @@ def refusal(turn: Turn) -> str:
     for index, message in enumerate(turn.messages):
         if not message.role:
             return f"messages[{index}].role is empty"
-    return ""
+    return record_fault(turn.record) if turn.record else ""
 
 
-def history_of(path: ActivePath, messages: Sequence[Message]) -> History:
+def history_of(path: TreePath, messages: Sequence[Message]) -> History:
     """Put the active path in front of messages that continue it.
 
     A path that ends in these very messages, unanswered, is an earlier attempt at
@@ -155,16 +191,24 @@ def history_of(path: ActivePath, messages: Sequence[Message]) -> History:
     """
     if not path.nodes:
         return _NO_HISTORY
-    system, fresh = split_system(messages)
+    _, fresh = split_system(messages)
     nodes = path.nodes
     if fresh and len(fresh) <= len(nodes):
         before = nodes[: -len(fresh)]
         attempt = chain(before[-1].hash if before else ROOT, fresh)
         nodes = before if attempt[-1] == nodes[-1].hash else nodes
-    kept = () if system else path.system
+    return _in_front(path.system, nodes, messages)
+
+
+def _in_front(
+    system: Sequence[Message], nodes: Sequence[PathNode], messages: Sequence[Message]
+) -> History:
+    """Put a path in front of messages, whose own system messages stay before it."""
+    own, _ = split_system(messages)
+    kept = () if own else system
     return History(
         messages=(*kept, *(node.message for node in nodes)),
-        insert_index=len(system),
+        insert_index=len(own),
         head=nodes[-1].hash.hex() if nodes else "",
     )
 

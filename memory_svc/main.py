@@ -19,6 +19,7 @@ from memory_svc.ingest import Indexer
 from memory_svc.search import Search
 from memory_svc.service import ConversationService, RecallService
 from memory_svc.storage.local.store import open_local_store
+from memory_svc.turns import Turns
 from svckit import settings as config
 from svckit.grpc_server import Servicers
 from svckit.serve import serve_until_stopped
@@ -43,7 +44,9 @@ async def open_service(
         with closing(embedder or embedder_for(memory)) as model:
             indexer = Indexer(store, model)
             conversations = ConversationService(
-                Conversations(store, on_stored=indexer.wake), default_user=memory.default_user
+                Conversations(store, on_stored=indexer.wake),
+                Turns(store),
+                default_user=memory.default_user,
             )
             search = Search(store, model, threshold=memory.similarity_threshold)
             recall = RecallService(  # type: ignore[abstract]  # the rest is UNIMPLEMENTED

@@ -67,6 +67,10 @@ class ConversationFilter:
     user_id: str | None
     project: str = ""
     session_id: str = ""
+    title_query: str = ""
+    tags: tuple[str, ...] = ()
+    start_us: int | None = None
+    end_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,9 @@ class Turn:
     usage: Usage | None = None
     generated_from_memory: bool = False
     finish_reason: str = ""
+    endpoint: str = ""
+    other_replies: tuple[Message, ...] = ()
+    record: bytes = b""
 
 
 class Fate(Enum):
@@ -94,7 +101,7 @@ class Fate(Enum):
 
     STORED = auto()
     DUPLICATE = auto()  # it had been stored before
-    DELETED = auto()  # its conversation was deleted after it was asked
+    DELETED = auto()  # it was deleted, or its conversation was after it was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,51 @@ class StoredMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """A finished request as it is kept; `key` is its number inside the store.
+
+    `input` is what its client sent, leading system messages included.
+    """
+
+    key: int
+    request_id: str
+    conversation_id: str
+    endpoint: str
+    created_us: int
+    input: tuple[StoredMessage, ...]
+    reply: StoredMessage | None
+    other_replies: tuple[Message, ...]
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFilter:
+    """Which of a user's turns to list, and in which order; empty for all."""
+
+    user_id: str
+    endpoint: str = ""
+    model: str = ""
+    recorded_only: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How much is kept; the times are None where nothing is."""
+
+    conversations: int
+    messages: int
+    user_messages: int
+    assistant_messages: int
+    tokens: int
+    text_bytes: int
+    first_us: int | None
+    last_us: int | None
+    users: int
+
+
+@dataclass(frozen=True, slots=True)
 class PathNode:
     """A message of the active path and the hash of the path that ends in it."""
 
@@ -131,8 +183,8 @@ class PathNode:
 
 
 @dataclass(frozen=True, slots=True)
-class ActivePath:
-    """What the next message of a conversation continues, oldest first."""
+class TreePath:
+    """What a next message of a conversation continues, oldest first."""
 
     system: tuple[Message, ...]
     nodes: tuple[PathNode, ...]

@@ -13,9 +13,10 @@ from lair.memory.v1.recall_service_pb2_grpc import RecallServiceServicer
 from memory_svc import wire
 from memory_svc.conversations import Conversations
 from memory_svc.embedding.base import Embedder
-from memory_svc.model import ConversationChange, ConversationFilter, NewConversation
+from memory_svc.model import ConversationChange, NewConversation, TurnFilter
 from memory_svc.search import Search
 from memory_svc.storage.base import MemoryStore
+from memory_svc.turns import Turns
 from svckit.errors import invalid_field
 from svckit.pages import encode_token, page_size
 from svckit.times import now_us
@@ -29,8 +30,9 @@ _FIRST_PAGE = (-1,)
 class ConversationService(ConversationServiceServicer):
     """Keeps conversations."""
 
-    def __init__(self, conversations: Conversations, *, default_user: str) -> None:
+    def __init__(self, conversations: Conversations, turns: Turns, *, default_user: str) -> None:
         self._conversations = conversations
+        self._turns = turns
         self._default_user = default_user
 
     async def CreateConversation(
@@ -77,6 +79,7 @@ class ConversationService(ConversationServiceServicer):
             self._user(request.user_id),
             wire.checked_id("conversation_id", request.conversation_id),
             request.messages,
+            after_request_id=request.after_request_id,
         )
         return conversation.GetHistoryResponse(
             history=history.messages, insert_index=history.insert_index, head=history.head
@@ -119,11 +122,8 @@ class ConversationService(ConversationServiceServicer):
         """List conversations, the most recently changed first."""
         size = page_size(request.page_size, default=50, maximum=500)
         place = wire.to_position(request.page_token, 2)
-        where = ConversationFilter(
-            user_id=None if request.all_users else self._user(request.user_id),
-            project=request.project,
-            session_id=request.session_id,
-        )
+        user_id = None if request.all_users else self._user(request.user_id)
+        where = wire.to_conversation_filter(request, user_id)
         after = (place[0], place[1]) if place else None
         listed, total = await self._conversations.page(where, after, size + 1)
         shown = listed[:size]
@@ -160,6 +160,81 @@ class ConversationService(ConversationServiceServicer):
             wire.checked_id("conversation_id", request.conversation_id),
         )
         return conversation.DeleteConversationResponse(deleted_message_count=deleted)
+
+    async def DeleteMessage(
+        self, request: conversation.DeleteMessageRequest, _: Any
+    ) -> conversation.DeleteMessageResponse:
+        """Delete one message and all that was derived from it."""
+        if request.message_id <= 0:
+            raise invalid_field(
+                "message_id", f"message_id is {request.message_id}; send a message's number"
+            )
+        left = await self._conversations.delete_message(
+            self._user(request.user_id),
+            wire.checked_id("conversation_id", request.conversation_id),
+            request.message_id,
+        )
+        return conversation.DeleteMessageResponse(conversation=wire.from_conversation(left))
+
+    async def GetStats(
+        self, request: conversation.GetStatsRequest, _: Any
+    ) -> conversation.GetStatsResponse:
+        """Count what is kept."""
+        user_id = None if request.all_users else self._user(request.user_id)
+        return wire.from_stats(await self._conversations.stats(user_id))
+
+    async def GetTurn(
+        self, request: conversation.GetTurnRequest, _: Any
+    ) -> conversation.GetTurnResponse:
+        """Return one stored request with its answer."""
+        turn = await self._turns.get(
+            self._user(request.user_id), wire.checked_id("request_id", request.request_id)
+        )
+        return conversation.GetTurnResponse(turn=wire.from_stored_turn(turn))
+
+    async def ListTurns(
+        self, request: conversation.ListTurnsRequest, _: Any
+    ) -> conversation.ListTurnsResponse:
+        """List stored requests, by when they came in."""
+        place = wire.to_position(request.page_token, 2)
+        where = TurnFilter(
+            user_id=self._user(request.user_id),
+            endpoint=request.endpoint,
+            model=request.model,
+            recorded_only=request.recorded_only,
+            metadata=dict(request.metadata),
+            newest_first=request.newest_first,
+        )
+        shown, more = await self._turns.page(
+            where,
+            place=(place[0], place[1]) if place else None,
+            after_request_id=request.after_request_id,
+            limit=page_size(request.page_size, default=20, maximum=100),
+        )
+        return conversation.ListTurnsResponse(
+            turns=map(wire.from_stored_turn, shown),
+            next_page_token=encode_token(shown[-1].created_us, shown[-1].key) if more else "",
+        )
+
+    async def UpdateTurn(
+        self, request: conversation.UpdateTurnRequest, _: Any
+    ) -> conversation.UpdateTurnResponse:
+        """Change what is kept beside a stored request."""
+        turn = await self._turns.update(
+            self._user(request.user_id),
+            wire.checked_id("request_id", request.request_id),
+            request.record_json,
+        )
+        return conversation.UpdateTurnResponse(turn=wire.from_stored_turn(turn))
+
+    async def DeleteTurn(
+        self, request: conversation.DeleteTurnRequest, _: Any
+    ) -> conversation.DeleteTurnResponse:
+        """Delete one stored request and what only it has."""
+        deleted = await self._turns.delete(
+            self._user(request.user_id), wire.checked_id("request_id", request.request_id)
+        )
+        return conversation.DeleteTurnResponse(deleted_message_count=deleted)
 
     def _user(self, user_id: str) -> str:
         return wire.checked_id("user_id", user_id, required=False) or self._default_user

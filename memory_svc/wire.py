@@ -13,12 +13,15 @@ from lair.memory.v1 import conversation_pb2, conversation_service_pb2, recall_se
 from memory_svc.conversations import MAX_ID
 from memory_svc.model import (
     Conversation,
+    ConversationFilter,
     Found,
     Message,
     Passage,
     Refusal,
     SearchFilter,
+    Stats,
     StoredMessage,
+    StoredTurn,
     Turn,
 )
 from svckit.errors import invalid_field
@@ -30,9 +33,9 @@ _MAX_INTEGER = 2**63 - 1  # SQLite's
 
 
 def checked_id(field: str, value: str, *, required: bool = True) -> str:
-    """Return `value` if it can name a conversation or a user."""
+    """Return `value` if it can name a conversation, a user or a request."""
     if required and not value:
-        raise invalid_field(field, f"{field} is empty; send the conversation's id")
+        raise invalid_field(field, f"{field} is empty; send the id")
     if len(value) > MAX_ID:
         raise invalid_field(
             field, f"{field} has {len(value)} characters; send at most {MAX_ID} of them"
@@ -98,17 +101,31 @@ def to_turn(turn: conversation_pb2.Turn, default_user: str, now_us: int) -> Turn
         usage=turn.usage if turn.HasField("usage") else None,
         generated_from_memory=turn.generated_from_memory,
         finish_reason=turn.finish_reason,
+        endpoint=turn.endpoint,
+        other_replies=tuple(map(_answer, turn.other_replies)),
+        record=turn.record_json,
+    )
+
+
+def to_conversation_filter(
+    request: conversation_service_pb2.ListConversationsRequest, user_id: str | None
+) -> ConversationFilter:
+    """Read which conversations to list; of all users if `user_id` is None."""
+    start_us, end_us = _times(request)
+    return ConversationFilter(
+        user_id=user_id,
+        project=request.project,
+        session_id=request.session_id,
+        title_query=request.title_query,
+        tags=tuple(request.tags),
+        start_us=start_us,
+        end_us=end_us,
     )
 
 
 def to_filter(where: recall_service_pb2.SearchFilter) -> SearchFilter:
     """Read which passages may be found."""
-    start_us = _bound(where.start_time) if where.HasField("start_time") else None
-    end_us = _bound(where.end_time) if where.HasField("end_time") else None
-    if start_us is not None and end_us is not None and start_us > end_us:
-        raise invalid_field(
-            "filter.end_time", "filter.end_time is before filter.start_time; swap them"
-        )
+    start_us, end_us = _times(where, "filter.")
     return SearchFilter(
         project=where.project,
         session_id=where.session_id,
@@ -155,6 +172,35 @@ def from_stored_message(stored: StoredMessage) -> conversation_pb2.StoredMessage
     )
 
 
+def from_stored_turn(turn: StoredTurn) -> conversation_pb2.StoredTurn:
+    """Write a turn as it is kept."""
+    return conversation_pb2.StoredTurn(
+        request_id=turn.request_id,
+        conversation_id=turn.conversation_id,
+        endpoint=turn.endpoint,
+        create_time=to_timestamp(turn.created_us),
+        input=map(from_stored_message, turn.input),
+        reply=from_stored_message(turn.reply) if turn.reply else None,
+        other_replies=turn.other_replies,
+        record_json=turn.record,
+    )
+
+
+def from_stats(stats: Stats) -> conversation_service_pb2.GetStatsResponse:
+    """Write how much is kept."""
+    return conversation_service_pb2.GetStatsResponse(
+        conversation_count=stats.conversations,
+        message_count=stats.messages,
+        user_message_count=stats.user_messages,
+        assistant_message_count=stats.assistant_messages,
+        token_count=stats.tokens,
+        text_bytes=stats.text_bytes,
+        first_time=None if stats.first_us is None else to_timestamp(stats.first_us),
+        last_time=None if stats.last_us is None else to_timestamp(stats.last_us),
+        user_count=stats.users,
+    )
+
+
 def from_refusal(refusal: Refusal) -> conversation_service_pb2.TurnRefusal:
     """Write why a turn was refused."""
     return conversation_service_pb2.TurnRefusal(
@@ -190,6 +236,20 @@ def _answer(reply: Message) -> Message:
     answer = Message(role="assistant")
     answer.MergeFrom(reply)
     return answer
+
+
+def _times(
+    where: recall_service_pb2.SearchFilter | conversation_service_pb2.ListConversationsRequest,
+    prefix: str = "",
+) -> tuple[int | None, int | None]:
+    """Read from when and before when; None where that is open."""
+    start_us = _bound(where.start_time) if where.HasField("start_time") else None
+    end_us = _bound(where.end_time) if where.HasField("end_time") else None
+    if start_us is not None and end_us is not None and start_us > end_us:
+        raise invalid_field(
+            f"{prefix}end_time", f"{prefix}end_time is before {prefix}start_time; swap them"
+        )
+    return start_us, end_us
 
 
 def _bound(time: Timestamp) -> int:

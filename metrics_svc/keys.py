@@ -18,11 +18,16 @@ def key_of(request_id: str, user: str, asked_us: int) -> UUID:
     A UUID in its canonical form is the key itself, of whatever version: that ids of
     version 7 come in order makes a large database fast, not right.
     """
+    return uuid_of(request_id) or _made(request_id, user, asked_us)
+
+
+def uuid_of(request_id: str) -> UUID | None:
+    """Return the UUID that a text is in its canonical form, in whatever case; else None."""
     try:
         named = UUID(request_id)
     except ValueError:
-        return _made(request_id, user, asked_us)
-    return named if str(named) == request_id.lower() else _made(request_id, user, asked_us)
+        return None
+    return named if str(named) == request_id.lower() else None
 
 
 def _made(request_id: str, user: str, asked_us: int) -> UUID:

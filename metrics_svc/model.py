@@ -7,6 +7,7 @@ which is not 0; an empty text is unknown or none. Days are ordinals, as in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
@@ -107,6 +108,12 @@ class RequestRow:
     billed_nano: int | None = None
     # What the backend's device draws while it works.
     device_watts: float | None = None
+    # What these were read from: numbers of the contract's IdentitySource, 0 is unknown.
+    user_source: int = 0
+    project_source: int = 0
+    session_source: int = 0
+    # The request that this one repeats, which then is a try of this one.
+    retry_of: UUID | None = None
     attempts: tuple[Attempt, ...] = ()
 
 
@@ -116,13 +123,17 @@ class Scope:
 
     user: str = ""
     project: str = ""
+    key: str = ""
     start_us: int | None = None
     end_us: int | None = None
 
     @property
     def whole(self) -> bool:
         """Tell whether nothing is left out."""
-        return not (self.user or self.project) and self.start_us is None and self.end_us is None
+        return self == _EVERYTHING
+
+
+_EVERYTHING = Scope()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -155,7 +166,8 @@ class GroupUse:
     """The use of all requests alike in model, backend, location and status.
 
     `requests` counts those of clients that are activity, `all_requests` every
-    one, `told` those whose tokens the backend told.
+    one, `told` those whose tokens the backend told. A request that was repeated is in
+    none of them; its tokens count.
     """
 
     model: str
@@ -200,3 +212,20 @@ class Use:
     groups: tuple[GroupUse, ...]
     distinct: Distinct
     first_active_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """What was measured of the `requests` of one model and backend that ended well.
+
+    Each list holds what is known, in any order, so they differ in length. Tokens a second
+    are those of the answer after its first, from that one to the end.
+    """
+
+    model: str
+    backend: str
+    requests: int
+    duration_us: Sequence[int] = ()
+    first_token_us: Sequence[int] = ()
+    queue_us: Sequence[int] = ()
+    tokens_per_second: Sequence[float] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from metrics_svc import wire
 from metrics_svc.ingest import MAX_BATCH, RefusedError, countable
 from metrics_svc.model import Position
 from metrics_svc.reports.dashboard import dashboard
+from metrics_svc.reports.latency import latency
 from metrics_svc.storage.base import MetricsStore
 from metrics_svc.zones import UnknownZoneError, named_zone
 from svckit.errors import invalid_field
@@ -91,6 +93,15 @@ class ReportService(ReportServiceServicer):
         zone = self._zone_of(request.scope)
         use = await self._store.use(wire.to_scope(request.scope))
         return wire.to_dashboard(dashboard(use, zone, self._clock()))
+
+    async def GetLatency(
+        self, request: report.GetLatencyRequest, _: Any
+    ) -> report.GetLatencyResponse:
+        """Tell how fast answers were."""
+        self._zone_of(request.scope)  # no day is shown, but a typing error should be
+        timings = await self._store.timings(wire.to_scope(request.scope))
+        # Sorting a year of requests would hold up everybody else.
+        return wire.to_latency(await asyncio.to_thread(latency, timings))
 
     async def ListRequests(
         self, request: report.ListRequestsRequest, _: Any

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from enum import IntEnum
 from typing import Any, TypeVar
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from lair.common.v1.caller_pb2 import Caller
+from lair.common.v1.caller_pb2 import Caller, IdentitySource
 from lair.common.v1.chat_pb2 import Usage
 from lair.metrics.v1 import report_service_pb2 as pb
 from lair.metrics.v1 import usage_pb2
 from metrics_svc.ingest import RefusedError
-from metrics_svc.keys import key_of
+from metrics_svc.keys import key_of, uuid_of
 from metrics_svc.labels import bounded
 from metrics_svc.model import Attempt, Origin, RequestRow, Scope, Status, Tokens, UsageSource
 from metrics_svc.reports.dashboard import Dashboard, DayActivity
+from metrics_svc.reports.latency import Latency, LatencyShare, Percentiles
 from metrics_svc.reports.shares import Share, TokenTotals
 from metrics_svc.zones import iso_date
 from svckit.errors import invalid_field
@@ -38,8 +40,9 @@ def to_row(record: usage_pb2.RequestRecord) -> RequestRow:
         raise RefusedError("request_id is empty; send the request's UUIDv7")
     caller = record.caller
     asked_us = to_us(record.request_time)
+    request_id = key_of(record.request_id, caller.user_id, asked_us)
     return RequestRow(
-        request_id=key_of(record.request_id, caller.user_id, asked_us),
+        request_id=request_id,
         ts_us=asked_us,
         user=caller.user_id,
         project=caller.project,
@@ -65,6 +68,10 @@ def to_row(record: usage_pb2.RequestRecord) -> RequestRow:
         **{name: _known(record, name) for name in _DURATIONS},
         billed_nano=_known(record, "billed_nano_usd"),
         device_watts=record.device_watts if record.HasField("device_watts") else None,
+        user_source=caller.user_source,
+        project_source=caller.project_source,
+        session_source=caller.session_source,
+        retry_of=_repeated(record, request_id),
         attempts=tuple(_attempt(attempt, n) for n, attempt in enumerate(record.attempts)),
     )
 
@@ -75,13 +82,7 @@ def to_record(row: RequestRow) -> usage_pb2.RequestRecord:
     return usage_pb2.RequestRecord(
         request_id=str(row.request_id),
         request_time=to_timestamp(row.ts_us),
-        caller=Caller(
-            user_id=row.user,
-            project=row.project,
-            session_id=row.session,
-            client=row.client,
-            key_id=row.key,
-        ),
+        caller=_caller(row),
         conversation_id=row.conversation,
         endpoint=row.endpoint,
         origin=usage_pb2.Origin.ValueType(row.origin),
@@ -104,6 +105,7 @@ def to_record(row: RequestRow) -> usage_pb2.RequestRecord:
         queue_us=row.queue_us,
         billed_nano_usd=row.billed_nano,
         device_watts=row.device_watts,
+        retry_of=str(row.retry_of or ""),
         attempts=[
             usage_pb2.Attempt(
                 backend=attempt.backend,
@@ -128,6 +130,7 @@ def to_scope(scope: pb.ReportScope) -> Scope:
     return Scope(
         user=bounded(scope.user_id),
         project=bounded(scope.project),
+        key=bounded(scope.key_id),
         start_us=start_us,
         end_us=end_us,
     )
@@ -159,6 +162,15 @@ def to_dashboard(board: Dashboard) -> pb.GetDashboardResponse:
     )
 
 
+def to_latency(latency: Latency) -> pb.GetLatencyResponse:
+    """Write how fast answers were."""
+    return pb.GetLatencyResponse(
+        total=_latency_share(latency.total),
+        models=[_latency_share(share) for share in latency.models],
+        backends=[_latency_share(share) for share in latency.backends],
+    )
+
+
 def _day(day: DayActivity) -> pb.DayActivity:
     return pb.DayActivity(
         date=iso_date(day.day), request_count=day.requests, token_count=day.tokens
@@ -174,6 +186,21 @@ def _share(share: Share) -> pb.UsageShare:
     )
 
 
+def _latency_share(share: LatencyShare) -> pb.LatencyShare:
+    return pb.LatencyShare(
+        name=share.name,
+        request_count=share.requests,
+        duration_ms=_percentiles(share.duration_ms),
+        first_token_ms=_percentiles(share.first_token_ms),
+        queue_ms=_percentiles(share.queue_ms),
+        tokens_per_second=_percentiles(share.tokens_per_second),
+    )
+
+
+def _percentiles(values: Percentiles) -> pb.Percentiles:
+    return pb.Percentiles(p50=values.p50, p90=values.p90, p95=values.p95, p99=values.p99)
+
+
 def _token_totals(tokens: TokenTotals) -> pb.TokenTotals:
     return pb.TokenTotals(
         total_count=tokens.total,
@@ -183,6 +210,29 @@ def _token_totals(tokens: TokenTotals) -> pb.TokenTotals:
         reasoning_count=tokens.reasoning,
         known_ratio=tokens.known_ratio,
     )
+
+
+def _caller(row: RequestRow) -> Caller:
+    return Caller(
+        user_id=row.user,
+        project=row.project,
+        session_id=row.session,
+        client=row.client,
+        key_id=row.key,
+        user_source=IdentitySource.ValueType(row.user_source),
+        project_source=IdentitySource.ValueType(row.project_source),
+        session_source=IdentitySource.ValueType(row.session_source),
+    )
+
+
+def _repeated(record: usage_pb2.RequestRecord, own: UUID) -> UUID | None:
+    """Read which request a record repeats; none repeats itself.
+
+    The key of an id that is no UUID was made of a time that this record does not have, so
+    what it stands for cannot be found again: both are counted.
+    """
+    repeated = uuid_of(record.retry_of)
+    return repeated if repeated != own else None
 
 
 def _attempt(attempt: usage_pb2.Attempt, number: int) -> Attempt:

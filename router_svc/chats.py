@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
+from uuid import UUID
 
 from lair.router.v1.chat_pb2 import ChatCall, ChatEvent
 from lair.router.v1.router_service_pb2 import ChatResponse
@@ -23,7 +24,7 @@ from router_svc.fitting import Fitting
 from router_svc.life import Ledger, Life
 from router_svc.line import Priority
 from router_svc.model import Candidate
-from router_svc.policy import Decision, decide
+from router_svc.policy import Decision, Wish, decide
 from router_svc.prompt import Prompt, chat_prompt
 from router_svc.queue import Ask
 from router_svc.relay import Relay
@@ -80,6 +81,7 @@ class Chats:
             completion, candidate = await self._relay.whole(
                 fitting.chat, fitting.candidates, life.trace, ready.ask
             )
+            completion.id = answer_id(call) or completion.id
             life.trace.completion(completion)
             self._note_answer(ready, life.trace, candidate)
             route = life.route(candidate)
@@ -97,6 +99,7 @@ class Chats:
                 async for events, candidate in batches:
                     started = events[0].HasField("started")
                     if started:
+                        events[0].started.id = answer_id(call) or events[0].started.id
                         events[0].started.memory.CopyFrom(ready.remembered.outcome)
                     life.note(events, candidate)
                     if started and fitting.cut:
@@ -107,20 +110,27 @@ class Chats:
 
     def explain(self, call: ChatCall) -> Decision:
         """Decide without running anything, and without the conversation's history."""
-        call.caller.user_id = call.caller.user_id or self._ledger.default_user
-        ask = ask_of(call, self._default_priority)
-        prompt = chat_prompt(call, self._estimator)
-        decision = decide(
-            wish_of(call, self._affinity.last(conversation_digest(call)), prompt),
-            self._catalog.known(ask),
-        )
+        wish, prompt, ask = self._wish(call)
+        decision = decide(wish, self._catalog.known(ask))
         told = tuple(_with_numbers(candidate, prompt) for candidate in decision.candidates)
         return replace(decision, candidates=told)
 
+    async def first_choice(self, call: ChatCall) -> tuple[Candidate, Prompt]:
+        """Return who would be asked first, and what. Raises `ServiceError`."""
+        _require_messages(call)
+        wish, prompt, ask = self._wish(call)
+        return (await choose_now(self._catalog, wish, ask)).candidates[0], prompt
+
+    def _wish(self, call: ChatCall) -> tuple[Wish, Prompt, Ask]:
+        """Return what a chat that is not run would wish for."""
+        call.caller.user_id = call.caller.user_id or self._ledger.default_user
+        prompt = chat_prompt(call, self._estimator)
+        wish = wish_of(call, self._affinity.last(conversation_digest(call)), prompt)
+        return wish, prompt, ask_of(call, self._default_priority)
+
     async def _prepare(self, call: ChatCall, life: Life) -> _Ready:
         """Put the history in front and decide who may answer. Raises `ServiceError`."""
-        if not call.messages:
-            raise invalid_field("messages", "messages is empty; send at least one")
+        _require_messages(call)
         ask = ask_of(call, self._default_priority)
         remembered = await self._remember(call, life)
         full = remembered.call
@@ -160,6 +170,22 @@ class Chats:
         """Journal what is remembered, if anything was answered."""
         if trace.answered:
             self._turns.append(trace.turn(call).SerializeToString(), conversation_key(call))
+
+
+def answer_id(call: ChatCall) -> str:
+    """Return the id of the answer to a request, which its request can be found by.
+
+    Empty where the request's own id is no UUID: the backend's id has to do.
+    """
+    try:
+        return f"chatcmpl-{UUID(call.request_id).hex}"
+    except ValueError:
+        return ""
+
+
+def _require_messages(call: ChatCall) -> None:
+    if not call.messages:
+        raise invalid_field("messages", "messages is empty; send at least one")
 
 
 def _with_numbers(candidate: Candidate, prompt: Prompt) -> Candidate:

@@ -18,6 +18,7 @@ from typing import Self
 from prometheus_client import Counter, Histogram
 from uuid_utils import uuid7
 
+from lair.common.v1.caller_pb2 import IDENTITY_SOURCE_DEFAULT
 from lair.metrics.v1.usage_pb2 import Status
 from lair.router.v1.chat_pb2 import ChatEvent, Route
 from router_svc.model import Call, Candidate
@@ -56,6 +57,7 @@ class Life:
             call.request_id = str(uuid7())
         if not call.caller.user_id:
             call.caller.user_id = ledger.default_user
+            call.caller.user_source = IDENTITY_SOURCE_DEFAULT
         bind_request_id(call.request_id)
         self.trace = Trace(call, streamed=streamed)
         self.at_end: Callable[[Trace], None] | None = None

@@ -1,7 +1,8 @@
 """The router's side of memory_svc: history in, within a time limit; the rest by outbox.
 
 A chat never fails for its memory: without it the chat goes on, and `MemoryOutcome`
-says why.
+says why. The one exception is a chat that continues an earlier answer by its request
+(`after_request_id`): told without what it refers to, it would be another chat.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from lair.common.v1.caller_pb2 import IDENTITY_SOURCE_DERIVED
 from lair.common.v1.chat_pb2 import Message
 from lair.memory.v1.conversation_service_pb2 import GetHistoryRequest, GetHistoryResponse
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
@@ -22,17 +24,21 @@ from lair.router.v1.chat_pb2 import (
     MEMORY_POLICY_RECALL,
     MEMORY_POLICY_UNSPECIFIED,
     ChatCall,
+    MemoryHints,
     MemoryOutcome,
 )
-from svckit.errors import from_rpc_error, invalid_field
+from svckit.errors import ServiceError, from_rpc_error, invalid_field
 from svckit.logging import get_logger
 from svckit.outbox import Outbox
 
 log = get_logger(__name__)
 
 _MAX_ID_CHARACTERS = 256
+_MAX_RECORD_BYTES = 256 * 1024  # what memory keeps
 # No head that a conversation can have: memory_svc then continues its active path.
 _ACTIVE_HEAD = "active"
+# How long a chat waits that cannot go on without its history, if not longer anyway.
+_PATIENCE_SECONDS = 5.0
 _NOT_KEPT = (MEMORY_POLICY_OFF, MEMORY_POLICY_RECALL)
 
 # What `MemoryOutcome.degraded` says.
@@ -64,60 +70,85 @@ class Memories:
         self._timeout = timeout_seconds
 
     async def prepare(self, call: ChatCall) -> Remembered:
-        """Return the call as it goes to a backend. Raises INVALID_FIELD for a bad id."""
+        """Return the call as it goes to a backend.
+
+        Raises INVALID_FIELD for hints that cannot be followed, and for a chat that continues
+        an earlier answer TURN_NOT_FOUND or SERVICE_UNAVAILABLE.
+        """
+        _check(call.memory)
+        remembered = self._begin(call)
+        if call.memory.after_request_id:
+            await self._add_what_it_continues(remembered)
+        elif remembered.keep and call.memory.conversation_id:
+            await self._add_history(remembered)
+        return remembered
+
+    def _begin(self, call: ChatCall) -> Remembered:
+        """Decide whether the turn is kept, and in which conversation."""
         given = call.memory.conversation_id
-        if len(given) > _MAX_ID_CHARACTERS:
-            raise invalid_field(
-                "X-Conversation-ID", f"it has {len(given)} characters; at most 256 are kept"
-            )
         if not _is_to_be_kept(call):
             return Remembered(call, MemoryOutcome())
         if call.untraced:
             return Remembered(call, MemoryOutcome(degraded=_UNTRACED))
         if not self._enabled:
             return Remembered(call, MemoryOutcome(conversation_id=given, degraded=_DISABLED))
+        _check_record(call.memory.record_json)
         outcome = MemoryOutcome(conversation_id=given or derived_id(call))
         if call.memory.policy == MEMORY_POLICY_FULL:
             outcome.degraded = _NO_RECALL
-        remembered = Remembered(call, outcome, keep=True)
-        if given:
-            await self._add_history(remembered)
-        return remembered
+        return Remembered(call, outcome, keep=True)
+
+    async def _add_what_it_continues(self, remembered: Remembered) -> None:
+        """Put what led to the earlier answer in front, whether or not the turn is kept."""
+        after = remembered.call.memory.after_request_id
+        if not self._enabled:
+            raise ServiceError(
+                "TURN_NOT_FOUND",
+                f"no answer to the request {after!r} is kept: {_DISABLED}",
+                request_id=after,
+            )
+        past = await self._history(remembered.call, max(self._timeout, _PATIENCE_SECONDS))
+        if past is None:
+            raise ServiceError(
+                "SERVICE_UNAVAILABLE",
+                f"the answer to the request {after!r} cannot be continued: the memory service "
+                "is down or late; see /health",
+                service="memory",
+            )
+        _put_in_front(remembered, past)
 
     async def _add_history(self, remembered: Remembered) -> None:
         call, outcome = remembered.call, remembered.outcome
         if not any(message.role == "assistant" for message in call.messages):
             remembered.parent_head = _ACTIVE_HEAD  # until memory names it; should it be late
-        past = await self._history(call)
+        past = await self._history(call, self._timeout)
         if past is None:
             outcome.degraded = _HISTORY_LEFT_OUT
-            return
-        remembered.parent_head = past.head
-        if past.history:
-            remembered.call = _with_history(call, past.history, past.insert_index)
-            outcome.history_count = len(past.history)
+        else:
+            _put_in_front(remembered, past)
 
-    async def _history(self, call: ChatCall) -> GetHistoryResponse | None:
+    async def _history(self, call: ChatCall, seconds: float) -> GetHistoryResponse | None:
         """Ask for the history of a conversation; None where memory is down or late."""
         # The previous turn may still be on its way to memory: wait for it.
-        if not await self._outbox.wait_delivered(conversation_key(call), self._timeout):
+        if not await self._outbox.wait_delivered(conversation_key(call), seconds):
             return None
         request = GetHistoryRequest(
             user_id=call.caller.user_id,
             conversation_id=call.memory.conversation_id,
             messages=call.messages,
+            after_request_id=call.memory.after_request_id,
         )
         try:
             # gRPC's own deadline does not pass while the socket of a frozen peer is full.
-            async with asyncio.timeout(self._timeout):
-                return await self._conversations.GetHistory(request, timeout=self._timeout)
+            async with asyncio.timeout(seconds):
+                return await self._conversations.GetHistory(request, timeout=seconds)
         except TimeoutError:
             return None
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error, "memory")
-            if failure.reason.startswith("INVALID_"):
+            if failure.reason == "TURN_NOT_FOUND" or failure.reason.startswith("INVALID_"):
                 raise failure from error
-            log.warning("chat goes on without history", error=failure.message)
+            log.warning("no history", error=failure.message)
             return None
 
 
@@ -132,9 +163,32 @@ def derived_id(call: ChatCall) -> str:
     The first message of the user stays the same over the whole conversation.
     """
     first = next((m for m in call.messages if m.role == "user"), Message())
-    owner = f"{call.caller.user_id}\x1f{call.caller.session_id}\x1f".encode()
+    caller = call.caller
+    # A session that was only made of how the chat begins ends with a pause, the chat does not.
+    session = "" if caller.session_source == IDENTITY_SOURCE_DERIVED else caller.session_id
+    owner = f"{caller.user_id}\x1f{session}\x1f".encode()
     digest = hashlib.blake2b(owner + first.SerializeToString(deterministic=True), digest_size=12)
     return f"conv-{digest.hexdigest()}"
+
+
+def _check(hints: MemoryHints) -> None:
+    if (length := len(hints.conversation_id)) > _MAX_ID_CHARACTERS:
+        raise invalid_field(
+            "X-Conversation-ID", f"it has {length} characters; at most 256 are kept"
+        )
+    if hints.after_request_id and not hints.conversation_id:
+        raise invalid_field(
+            "memory.conversation_id",
+            "memory.conversation_id is empty; send the conversation of memory.after_request_id",
+        )
+
+
+def _check_record(record: bytes) -> None:
+    if len(record) > _MAX_RECORD_BYTES:
+        raise invalid_field(
+            "memory.record_json",
+            f"memory.record_json has {len(record)} bytes; at most {_MAX_RECORD_BYTES} are kept",
+        )
 
 
 def _is_to_be_kept(call: ChatCall) -> bool:
@@ -143,6 +197,13 @@ def _is_to_be_kept(call: ChatCall) -> bool:
     if policy == MEMORY_POLICY_UNSPECIFIED:
         return bool(call.memory.conversation_id)
     return policy not in _NOT_KEPT
+
+
+def _put_in_front(remembered: Remembered, past: GetHistoryResponse) -> None:
+    remembered.parent_head = past.head
+    if past.history:
+        remembered.call = _with_history(remembered.call, past.history, past.insert_index)
+        remembered.outcome.history_count = len(past.history)
 
 
 def _with_history(call: ChatCall, history: Iterable[Message], index: int) -> ChatCall:

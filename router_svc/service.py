@@ -15,6 +15,7 @@ from router_svc.backends.base import Backend
 from router_svc.catalog import Catalog
 from router_svc.chats import Chats
 from router_svc.completions import Completions
+from router_svc.counting import Counting
 from router_svc.embeddings import Embeddings
 from router_svc.model import AUTO, ServedModel, Snapshot, State
 from router_svc.reload import Reloader
@@ -59,6 +60,7 @@ class RouterService(rpc.RouterServiceServicer):
         self._embeddings = embeddings
         self._catalog = catalog
         self._reloader = reloader
+        self._counting = Counting(chats, catalog)
         self._unloader = Unloader(catalog)
         self._gaming_unload = gaming_unload
 
@@ -105,6 +107,17 @@ class RouterService(rpc.RouterServiceServicer):
     ) -> pb.EmbedResponse:
         """Turn texts into vectors."""
         return await self._embeddings.embed(request.call)
+
+    async def CountTokens(
+        self,
+        request: pb.CountTokensRequest,
+        context: grpc.aio.ServicerContext[pb.CountTokensRequest, pb.CountTokensResponse],  # noqa: ARG002
+    ) -> pb.CountTokensResponse:
+        """Count the tokens of a chat's prompt, without running it."""
+        count = await self._counting.count(request.call)
+        return pb.CountTokensResponse(
+            token_count=count.tokens, exact=count.exact, backend=count.backend, model=count.model
+        )
 
     async def ListModels(
         self,

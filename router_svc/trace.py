@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from lair.common.v1.chat_pb2 import FunctionCall, Message, ToolCall, Usage
+from lair.common.v1.chat_pb2 import Message, Usage
 from lair.memory.v1.conversation_pb2 import Turn
 from lair.metrics.v1.usage_pb2 import (
     ORIGIN_CLIENT,
@@ -30,7 +30,8 @@ from lair.metrics.v1.usage_pb2 import (
     RequestRecord,
     Status,
 )
-from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent, Delta
+from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
+from router_svc.answer import Answer
 from router_svc.model import Call
 from svckit.errors import TABLE
 from svckit.times import now_us, to_timestamp
@@ -39,6 +40,7 @@ CLIENT_CLOSED_HTTP = 499  # nginx's number for a client that went away
 
 _STATUS: dict[str, Status.ValueType] = {
     "MODEL_NOT_FOUND": STATUS_INVALID_REQUEST,
+    "TURN_NOT_FOUND": STATUS_INVALID_REQUEST,
     "INVALID_FIELD": STATUS_INVALID_REQUEST,
     "INVALID_BODY": STATUS_INVALID_REQUEST,
     "CONTEXT_LENGTH_EXCEEDED": STATUS_INVALID_REQUEST,
@@ -89,10 +91,8 @@ class Trace:
         self._reason = ""
         self._usage: Usage | None = None
         self._finish_reason = ""
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._refusal: list[str] = []
-        self._calls: dict[int, ToolCall] = {}
+        # The first is what the conversation goes on with.
+        self._answers: dict[int, Answer] = {}
 
     # -- notes -----------------------------------------------------------------
 
@@ -123,13 +123,15 @@ class Trace:
         self.attempts.append(attempt)
 
     def events(self, events: Sequence[ChatEvent]) -> None:
-        """Note what is relayed; the first answer is what memory keeps."""
+        """Note what is relayed."""
         for event in events:
             if event.HasField("delta"):  # first, as this is for every token
                 if self._first_token_us is None:
                     self._first_token_us = _since(self._clock)
-                if not event.delta.index:
-                    self._delta(event.delta)
+                answer = self._answers.get(event.delta.index)
+                if answer is None:
+                    answer = self._answers[event.delta.index] = Answer()
+                answer.add(event.delta)
             elif event.HasField("finish"):
                 if not event.finish.index:
                     self._finish_reason = event.finish.reason
@@ -138,12 +140,9 @@ class Trace:
 
     def completion(self, completion: ChatCompletion) -> None:
         """Note a whole answer."""
-        first = completion.choices[0]
-        self._text.append(first.message.text)
-        self._reasoning.append(first.message.reasoning)
-        self._refusal.append(first.message.refusal)
-        self._calls = dict(enumerate(first.message.tool_calls))
-        self._finish_reason = first.finish_reason
+        for place, choice in enumerate(completion.choices):
+            self._answers[place] = Answer.of(choice.message)
+        self._finish_reason = completion.choices[0].finish_reason
         if completion.HasField("usage"):
             self._usage = completion.usage
 
@@ -179,7 +178,7 @@ class Trace:
     @property
     def answered(self) -> bool:
         """Whether something came that is worth keeping, though its client may have left."""
-        return self._status == STATUS_OK or self._first_token_us is not None or bool(self._text)
+        return self._status == STATUS_OK or self._first_token_us is not None or bool(self._answers)
 
     def tokens_per_second(self) -> float | None:
         """Return how fast the answer was generated: after its first token, where it streamed."""
@@ -211,8 +210,9 @@ class Trace:
             status=self._status,
             http_status=self._http_status(),
             error_reason=self._reason,
+            retry_of=call.retry_of,
             streamed=self.streamed,
-            tool_call_count=len(self._calls),
+            tool_call_count=len(self._answers[0].calls) if 0 in self._answers else 0,
             usage=self._usage,
             usage_source=USAGE_SOURCE_UPSTREAM if self._usage else USAGE_SOURCE_MISSING,
             duration_us=self.duration_us(),
@@ -233,13 +233,19 @@ class Trace:
             conversation_id=self.conversation_id,
             parent_head=self.parent_head,
             messages=call.messages,
-            reply=self._reply(),
+            reply=self._reply(0),
             model=self.model,
             backend=self.backend,
             usage=self._usage,
             request_time=to_timestamp(self._began_us),
             generated_from_memory=self.generated_from_memory,
             finish_reason=self._finish_reason or self._ending(),
+            endpoint=call.endpoint,
+            other_replies=[
+                self._reply(place) or Message(role="assistant", text="")
+                for place in range(1, max(self._answers, default=0) + 1)
+            ],
+            record_json=call.memory.record_json,
         )
 
     def _ending(self) -> str:
@@ -250,36 +256,9 @@ class Trace:
             return 200
         return TABLE[self._reason].http if self._reason else CLIENT_CLOSED_HTTP
 
-    def _delta(self, delta: Delta) -> None:
-        if text := delta.text:
-            self._text.append(text)
-        if reasoning := delta.reasoning:
-            self._reasoning.append(reasoning)
-        if refusal := delta.refusal:
-            self._refusal.append(refusal)
-        for piece in delta.tool_calls:
-            call = self._calls.get(piece.index)
-            if call is None:
-                function = FunctionCall(name=piece.name)
-                call = ToolCall(id=piece.id, type=piece.type, function=function)
-                self._calls[piece.index] = call
-            call.function.arguments += piece.arguments
-
-    def _reply(self) -> Message | None:
-        text, reasoning = "".join(self._text), "".join(self._reasoning)
-        refusal = "".join(self._refusal)
-        if not (text or reasoning or refusal or self._calls):
-            return None
-        calls = [self._calls[number] for number in sorted(self._calls)]
-        reply = Message(
-            role="assistant",
-            reasoning=reasoning or None,
-            refusal=refusal or None,
-            tool_calls=calls,
-        )
-        if text or not calls:
-            reply.text = text
-        return reply
+    def _reply(self, place: int) -> Message | None:
+        answer = self._answers.get(place)
+        return answer.message() if answer else None
 
 
 def _since(clock: float) -> int:

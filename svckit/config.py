@@ -134,8 +134,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(f"environment: {error}; write it as JSON") from error
 
 
-# Set by the supervisor for its children; not settings.
-INTERNAL_VARIABLES = frozenset({"LAIR_SUPERVISED"})
+# No settings: set by the supervisor for its children, and by people for the commands that ask lair.
+INTERNAL_VARIABLES = frozenset({"LAIR_SUPERVISED", "LAIR_API_KEY"})
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class Gateway(Section):
         30.0, ge=0, description="How long running requests may go on after SIGTERM."
     )
     access_log: bool = Field(default=True, description="Log one line for each request.")
+    project_from_prompt: bool = Field(
+        default=True,
+        description="Where nothing better names a request's project, take the name of the folder "
+        "that an agent tells its model it works in (docs/identity.md).",
+    )
 
 
 class Router(Section):

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from gateway.dialects.errors import anthropic_type
 from svckit.config import SEED_VARIABLES
 from svckit.errors import TABLE
 from svckit.settings import Backend, Settings
@@ -57,11 +58,12 @@ ERRORS = """# Errors
 
 Every failure has a reason of `lair.common.v1.ErrorReason`. By gRPC it is the `reason` of an
 `ErrorInfo` in the domain `lair`; by HTTP it is the status and body below, in OpenAI's shape
-`{"error": {"message", "type", "param", "code"}}`. `x-should-retry` tells OpenAI's SDKs whether
-to try again.
+`{"error": {"message", "type", "param", "code"}}`, and below `/v1/messages` in Anthropic's:
+`{"type": "error", "error": {"type", "message"}, "request_id"}`. `x-should-retry` tells both
+companies' SDKs whether to try again.
 
-| reason | gRPC code | HTTP | type | code | retry | meaning |
-| --- | --- | --- | --- | --- | --- | --- |
+| reason | gRPC code | HTTP | type | code | Anthropic's type | retry | meaning |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -77,7 +79,7 @@ def errors_page() -> str:
         retry = "yes" if meaning.retry else "no"
         rows.append(
             f"| `{reason}` | {meaning.grpc.name} | {meaning.http} | {meaning.type} "
-            f"| {meaning.code or '-'} | {retry} | {first} |"
+            f"| {meaning.code or '-'} | {anthropic_type(meaning.http)} | {retry} | {first} |"
         )
     return ERRORS + "\n".join(rows) + "\n"
 

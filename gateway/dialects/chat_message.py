@@ -18,7 +18,7 @@ from svckit.chat_json import message_json
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _EXPECTED_ROLE = f"one of {', '.join(ROLES)}"
 # Whose messages may hold no content: what they call stands beside it, or nothing does.
-_MAY_BE_SILENT = ("assistant", "function")
+MAY_BE_SILENT = ("assistant", "function")
 
 
 def parse_message(value: object, path: str) -> Message:
@@ -70,7 +70,7 @@ def _parse_content(fields: Fields, message: Message) -> None:
         message.parts.CopyFrom(ContentParts(parts=parts))
     elif content is not None:
         raise wrong(fields.path("content"), content, expected)
-    elif message.role not in _MAY_BE_SILENT:
+    elif message.role not in MAY_BE_SILENT:
         raise fields.absent("content", expected)
     if content is not None:
         fields.take("content")

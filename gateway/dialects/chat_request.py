@@ -22,6 +22,7 @@ from gateway.dialects.request_fields import (
     take_model,
     take_stop,
 )
+from gateway.dialects.stored_completions import record_of
 from lair.router.v1.chat_pb2 import ChatCall, FunctionSpec, Tool
 
 _TOOL_CHOICES = ("none", "auto", "required")
@@ -29,22 +30,28 @@ _TOOL_CHOICES = ("none", "auto", "required")
 
 @dataclass(frozen=True, slots=True)
 class ChatBody:
-    """A parsed body: the call, and how its answer is wanted."""
+    """A parsed body: the call, how its answer is wanted, and what is kept of it to be found again.
+
+    `record_json` is empty where the body does not say `store: true`.
+    """
 
     call: ChatCall
     stream: bool
     include_usage: bool
+    record_json: bytes
 
 
 def parse_chat_request(body: bytes) -> ChatBody:
     """Read a request's body; raise a `ServiceError` that names the field at fault."""
-    fields = Fields(decode_object(body), "")
+    decoded = decode_object(body)
+    record = record_of(decoded)
+    fields = Fields(decoded, "")
     stream = fields.flag("stream") or False
     include_usage = take_include_usage(fields)
     fields.take("stream")  # a null is as good as none
     call = _parse_call(fields)
     call.extra_json = fields.extra()
-    return ChatBody(call, stream, include_usage)
+    return ChatBody(call, stream, include_usage, record)
 
 
 def _parse_call(fields: Fields) -> ChatCall:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.dialects.chat_message import answer_message_json
-from gateway.dialects.json_extra import optional_json
+from gateway.dialects.logprobs import chat_logprobs
 from gateway.dialects.usage import usage_json
 from lair.router.v1.chat_pb2 import ChatCompletion, Choice
 from svckit.chat_json import with_extra
@@ -34,7 +34,7 @@ def _choice_json(choice: Choice) -> dict[str, Any]:
     out = {
         "index": choice.index,
         "message": answer_message_json(choice.message),
-        "logprobs": optional_json(choice.logprobs_json),
+        "logprobs": chat_logprobs(choice.logprobs_json),
         "finish_reason": choice.finish_reason,
     }
     return with_extra(out, choice.extra_json)

@@ -14,16 +14,16 @@ from typing import Any
 from gateway.dialects import sse
 from gateway.dialects.chunks import Chunks, waiting_comment
 from gateway.dialects.errors import error_json
-from gateway.dialects.json_extra import optional_json
+from gateway.dialects.logprobs import chat_logprobs
 from lair.router.v1.chat_pb2 import ChatEvent, Delta, Finish, ToolCallDelta
 from svckit.chat_json import with_extra
 from svckit.errors import ServiceError
 
 # What no vendor's field may stand in for: a second `role` becomes `assistantassistant`.
 _CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
-_DELTA = frozenset(
-    {"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"}
-)
+_DELTA = frozenset({"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls"})
+_CALL = frozenset({"index", "id", "type", "function"})
+_FUNCTION = "function"
 
 
 class ChatStreamEncoder:
@@ -32,7 +32,8 @@ class ChatStreamEncoder:
     def __init__(self, *, include_usage: bool) -> None:
         self._chunks = Chunks("chat.completion.chunk", include_usage=include_usage)
         self._opened = 0
-        self._calls: set[tuple[int, int]] = set()
+        # By choice and number: the kind of each call that has begun.
+        self._calls: dict[tuple[int, int], str] = {}
         self.finished = False
 
     @property
@@ -60,7 +61,7 @@ class ChatStreamEncoder:
                     self.finished = True
                 case None:
                     pass  # a newer router's event
-        return b"".join(out)
+        return sse.unbroken(b"".join(out))
 
     def fail(self, error: ServiceError) -> bytes:
         """Write the failure that ends the stream; no `[DONE]` follows it."""
@@ -95,7 +96,7 @@ class ChatStreamEncoder:
                 index,
                 fields,
                 out,
-                logprobs=optional_json(logprobs),
+                logprobs=chat_logprobs(logprobs),
                 choice_extra=choice_extra,
                 chunk_extra=chunk_extra,
             )
@@ -107,14 +108,14 @@ class ChatStreamEncoder:
         now: list[dict[str, Any]] = []
         later: list[dict[str, Any]] = []
         for call in delta.tool_calls:
-            arguments = {"index": call.index, "function": {"arguments": call.arguments}}
-            if (delta.index, call.index) in self._calls:
-                (later or now).append(arguments)  # never before what `later` holds of it
+            kind = self._calls.get((delta.index, call.index))
+            if kind:  # never before what `later` holds of it
+                (later or now).append(with_extra(_call_goes_on(call, kind), call.extra_json, _CALL))
                 continue
-            self._calls.add((delta.index, call.index))
-            now.append(_call_begins(call))
+            kind = self._calls[delta.index, call.index] = call.type or _FUNCTION
+            now.append(with_extra(_call_begins(call, kind), call.extra_json, _CALL))
             if call.arguments:
-                later.append(arguments)
+                later.append(_call_goes_on(call, kind))
         return now, later
 
     def _finish(self, finish: Finish, out: list[bytes]) -> None:
@@ -145,10 +146,15 @@ class ChatStreamEncoder:
         self._chunks.choice(choice, chunk_extra, out)
 
 
-def _call_begins(call: ToolCallDelta) -> dict[str, Any]:
-    return {
-        "index": call.index,
-        "id": call.id,
-        "type": call.type or "function",
-        "function": {"name": call.name, "arguments": ""},
-    }
+def _call_begins(call: ToolCallDelta, kind: str) -> dict[str, Any]:
+    out: dict[str, Any] = {"index": call.index, "id": call.id, "type": kind}
+    if kind == _FUNCTION:  # of others all stands beside it
+        out[_FUNCTION] = {"name": call.name, "arguments": ""}
+    return out
+
+
+def _call_goes_on(call: ToolCallDelta, kind: str) -> dict[str, Any]:
+    out: dict[str, Any] = {"index": call.index}
+    if kind == _FUNCTION:
+        out[_FUNCTION] = {"arguments": call.arguments}
+    return out

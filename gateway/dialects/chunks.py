@@ -14,8 +14,10 @@ from svckit.chat_json import with_extra
 _encode = msgspec.json.Encoder().encode
 
 # What no vendor's field may stand in for: a true `error` in a chunk is an exception in
-# openai-python.
-_RESERVED = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+# openai-python. `obfuscation` is padding for a connection that ends here.
+_RESERVED = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"}
+)
 
 
 class Chunks:

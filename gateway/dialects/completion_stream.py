@@ -48,7 +48,7 @@ class CompletionStreamEncoder:
                     self.finished = True
                 case None:
                     pass  # a newer router's event
-        return b"".join(out)
+        return sse.unbroken(b"".join(out))
 
     def fail(self, error: ServiceError) -> bytes:
         """Write the failure that ends the stream; no `[DONE]` follows it."""

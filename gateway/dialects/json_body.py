@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from svckit.errors import ServiceError
+from svckit.json_depth import MAX_DEPTH, is_deep
 
-MAX_DEPTH = 100
 _BOM = b"\xef\xbb\xbf"
 _POSITION = re.compile(r" \(byte (\d+)\)$")
 
@@ -36,7 +35,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
         raise ServiceError(
             "INVALID_BODY", f"the body is {shown(value)}; send a JSON object, like {{…}}"
         )
-    if _is_deep(value, body):
+    if is_deep(value, body):
         raise _too_deep()
     return value
 
@@ -52,6 +51,8 @@ def shown(value: object) -> str:
 
 
 def _explain(message: str, body: bytes) -> str:
+    if " - at `" in message:  # a number, wherever it stands
+        return message.partition(" - at `")[0].lower()
     found = _POSITION.search(message)
     position = int(found[1]) if found else len(body)
     before = body[:position]
@@ -60,22 +61,6 @@ def _explain(message: str, body: bytes) -> str:
     reason = message[: found.start()] if found else message
     reason = reason.removeprefix("JSON is malformed: ").lower()
     return f"{reason} at line {line}, column {column}"
-
-
-def _is_deep(value: object, body: bytes) -> bool:
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        return False  # nearly every body, without a walk
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _containers(node)]
-        if not level:
-            return False
-    return True
-
-
-def _containers(node: Any) -> Iterator[Any]:
-    children = node.values() if isinstance(node, dict) else node
-    return (child for child in children if isinstance(child, dict | list))
 
 
 def _too_deep() -> ServiceError:

@@ -1,37 +1,163 @@
-"""Conversations and their messages as the JSON of `/memory/*`."""
+"""What is remembered, as the JSON of `/memory/*`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
+import msgspec
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import Meta, Struct
 
+from gateway.dialects.rest_types import Count, Time, rfc3339
 from gateway.dialects.usage import usage_json
-from lair.memory.v1.conversation_pb2 import Conversation, StoredMessage
+from lair.memory.v1 import conversation_pb2, conversation_service_pb2, recall_service_pb2
 from svckit.chat_json import message_json
 
+# What stands beside a message; a client's own field of such a name is not shown.
+_ORIGIN = frozenset(
+    ("id", "created_at", "model", "backend", "usage", "finish_reason", "request_id")
+)
 
-def conversation_json(conversation: Conversation) -> dict[str, Any]:
+Message = Annotated[
+    dict[str, Any],
+    Meta(
+        title="StoredMessage",
+        description="A message as the chat API writes it, and beside it where it came from.",
+        extra_json_schema={
+            "properties": {
+                "id": {"type": "integer"},
+                "role": {"type": "string"},
+                "content": {"type": ["string", "array", "null"]},
+                "created_at": {"type": ["string", "null"], "format": "date-time"},
+                "model": {"type": "string"},
+                "backend": {"type": "string"},
+                "usage": {"type": "object"},
+                "finish_reason": {"type": "string"},
+                "request_id": {"type": "string"},
+            },
+            "required": ["id", "role", "content", "created_at"],
+        },
+    ),
+]
+
+
+class Conversation(Struct, frozen=True):
+    """A chat that is remembered, without its messages."""
+
+    id: str
+    user_id: str
+    project: str
+    session_id: str
+    title: str
+    tags: list[str]
+    metadata: dict[str, Any]
+    created_at: Time | None
+    updated_at: Time | None
+    message_count: Count
+    token_count: Annotated[int, Meta(ge=0, description="Prompts and answers of its requests.")]
+
+
+class WholeConversation(Conversation, frozen=True):
+    """A chat that is remembered, with all its messages, oldest first."""
+
+    messages: list[Message]
+
+
+class ConversationPage(Struct, frozen=True):
+    """Conversations, the most recently changed first."""
+
+    conversations: list[Conversation]
+    next_page_token: str | None
+    total_count: Annotated[int, Meta(ge=0, description="How many there are on all pages.")]
+
+
+class DeletedConversation(Struct, frozen=True):
+    """What was forgotten."""
+
+    id: str
+    object: str
+    deleted: bool
+    deleted_messages: Count
+
+
+class Passage(Struct, frozen=True):
+    """A message that was found."""
+
+    message_id: int
+    conversation_id: str
+    conversation_title: str
+    role: str
+    text: str
+    created_at: Time | None
+    score: Annotated[float, Meta(description="How well it fits, 0 to 1.")]
+    lexical_score: Annotated[float, Meta(description="How well its words fit.")] | None
+    dense_score: Annotated[float, Meta(description="How well its meaning fits.")] | None
+
+
+class Found(Struct, frozen=True):
+    """Passages, best first."""
+
+    passages: list[Passage]
+    degraded: Annotated[str, Meta(description="What was not searched, and why.")] | None
+
+
+class MemoryIndex(Struct, frozen=True):
+    """How far the index of meanings is."""
+
+    model: str
+    state: Annotated[str, Meta(description="`loading`, `ready`, `failed` or `off`.")]
+    error: str | None
+    indexed: Annotated[int, Meta(ge=0, description="Messages whose meaning can be searched.")]
+    pending: Annotated[int, Meta(ge=0, description="Messages that wait to be indexed.")]
+
+
+class Stats(Struct, frozen=True):
+    """How much is remembered; the index is everybody's."""
+
+    users: Count
+    conversations: Count
+    messages: Count
+    user_messages: Annotated[int, Meta(ge=0, description="Those that people wrote.")]
+    assistant_messages: Annotated[int, Meta(ge=0, description="Those that models wrote.")]
+    tokens: Count
+    text_bytes: Count
+    first_at: Annotated[Time, Meta(description="When the oldest conversation began.")] | None
+    last_at: Annotated[Time, Meta(description="When a conversation last changed.")] | None
+    index: MemoryIndex
+
+
+def conversation_json(conversation: conversation_pb2.Conversation) -> Conversation:
     """Write a conversation without its messages."""
-    return {
-        "id": conversation.id,
-        "user_id": conversation.user_id,
-        "project": conversation.project,
-        "session_id": conversation.session_id,
-        "title": conversation.title,
-        "tags": list(conversation.tags),
-        "metadata": MessageToDict(conversation.metadata),
-        "created_at": rfc3339(conversation.create_time),
-        "updated_at": rfc3339(conversation.update_time),
-        "message_count": conversation.message_count,
-        "token_count": conversation.token_count,
-    }
+    return Conversation(
+        id=conversation.id,
+        user_id=conversation.user_id,
+        project=conversation.project,
+        session_id=conversation.session_id,
+        title=conversation.title,
+        tags=list(conversation.tags),
+        metadata=MessageToDict(conversation.metadata),
+        created_at=rfc3339(conversation.create_time),
+        updated_at=rfc3339(conversation.update_time),
+        message_count=conversation.message_count,
+        token_count=conversation.token_count,
+    )
 
 
-def stored_message_json(stored: StoredMessage) -> dict[str, Any]:
+def whole_conversation_json(
+    conversation: conversation_pb2.Conversation, messages: Iterable[conversation_pb2.StoredMessage]
+) -> WholeConversation:
+    """Write a conversation with its messages."""
+    return WholeConversation(
+        **msgspec.structs.asdict(conversation_json(conversation)),
+        messages=[stored_message_json(message) for message in messages],
+    )
+
+
+def stored_message_json(stored: conversation_pb2.StoredMessage) -> dict[str, Any]:
     """Write a message as the chat API does, and beside it where it came from."""
-    out = {"role": stored.message.role, "content": None, **message_json(stored.message)}
+    sent = message_json(stored.message)
+    out = {"content": None, **{name: sent[name] for name in sent if name not in _ORIGIN}}
     out |= {"id": stored.id, "created_at": rfc3339(stored.create_time)}
     if stored.model:
         out |= {"model": stored.model, "backend": stored.backend}
@@ -44,6 +170,50 @@ def stored_message_json(stored: StoredMessage) -> dict[str, Any]:
     return out
 
 
-def rfc3339(time: Timestamp) -> str | None:
-    """Write a time as `2026-11-21T03:10:00Z`; None for the beginning of 1970, which is unset."""
-    return time.ToJsonString() if time.seconds or time.nanos else None
+def found_json(found: recall_service_pb2.SearchResponse) -> Found:
+    """Write what a search found."""
+    return Found(
+        passages=[_passage_json(passage) for passage in found.passages],
+        degraded=found.degraded or None,
+    )
+
+
+def index_json(index: recall_service_pb2.GetIndexStatusResponse) -> MemoryIndex:
+    """Write how far the index is."""
+    return MemoryIndex(
+        model=index.model,
+        state=index.model_state,
+        error=index.model_error or None,
+        indexed=index.indexed_count,
+        pending=index.pending_count,
+    )
+
+
+def stats_json(stats: conversation_service_pb2.GetStatsResponse, index: MemoryIndex) -> Stats:
+    """Write how much is kept."""
+    return Stats(
+        users=stats.user_count,
+        conversations=stats.conversation_count,
+        messages=stats.message_count,
+        user_messages=stats.user_message_count,
+        assistant_messages=stats.assistant_message_count,
+        tokens=stats.token_count,
+        text_bytes=stats.text_bytes,
+        first_at=rfc3339(stats.first_time),
+        last_at=rfc3339(stats.last_time),
+        index=index,
+    )
+
+
+def _passage_json(passage: recall_service_pb2.Passage) -> Passage:
+    return Passage(
+        message_id=passage.message_id,
+        conversation_id=passage.conversation_id,
+        conversation_title=passage.conversation_title,
+        role=passage.role,
+        text=passage.text,
+        created_at=rfc3339(passage.create_time),
+        score=passage.score,
+        lexical_score=passage.lexical_score if passage.HasField("lexical_score") else None,
+        dense_score=passage.dense_score if passage.HasField("dense_score") else None,
+    )

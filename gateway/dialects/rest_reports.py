@@ -1,122 +1,210 @@
-"""Reports as the JSON of `/metrics/*`: plain numbers, null for what is unknown."""
+"""What was used, as the JSON of `/metrics/*`: plain numbers, null for what is unknown."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated
 
-from gateway.dialects.rest_conversations import rfc3339
-from gateway.dialects.usage import usage_json
-from lair.metrics.v1.report_service_pb2 import (
-    DayActivity,
-    GetDashboardResponse,
-    TokenTotals,
-    UsageShare,
-)
-from lair.metrics.v1.usage_pb2 import Attempt, Origin, RequestRecord, Status, UsageSource
+from msgspec import Meta, Struct
+
+from gateway.dialects.rest_types import Count, Day, Ratio, word, words
+from lair.metrics.v1 import report_service_pb2 as reports_pb2
+from lair.metrics.v1.usage_pb2 import Status
+
+STATUS = "STATUS_"
+StatusWord = Annotated[
+    str, Meta(description="How it ended.", extra_json_schema=words(Status, STATUS))
+]
 
 
-def dashboard_json(dashboard: GetDashboardResponse) -> dict[str, Any]:
+class DayUse(Struct, frozen=True):
+    """What happened on one day."""
+
+    date: Day
+    requests: Annotated[int, Meta(ge=0, description="Requests of clients.")]
+    tokens: Annotated[int, Meta(ge=0, description="Tokens that are known.")]
+
+
+class Share(Struct, frozen=True):
+    """One item's share of the use; `ratio` is its part of all requests."""
+
+    name: str
+    requests: Count
+    tokens: Count
+    ratio: Ratio
+
+
+class Tokens(Struct, frozen=True):
+    """Tokens that are known, each part told apart."""
+
+    total: Count
+    prompt: Annotated[int, Meta(ge=0, description="The cached part included.")]
+    completion: Annotated[int, Meta(ge=0, description="Reasoning included.")]
+    cached: Count
+    reasoning: Count
+    known_ratio: Ratio
+
+
+class Dashboard(Struct, frozen=True):
+    """The summary a dashboard shows first.
+
+    Days are local days of `time_zone`. Activity (days, streaks, sessions, messages)
+    counts requests of clients; tokens count all.
+    """
+
+    time_zone: str
+    started_date: Day | None
+    active_days: Count
+    most_active_day: DayUse | None
+    days: Annotated[list[DayUse], Meta(description="Every active day, oldest first.")]
+    models: list[Share]
+    backends: list[Share]
+    locations: Annotated[list[Share], Meta(description="`local` and `remote`.")]
+    sessions: Count
+    conversations: Count
+    messages: Annotated[int, Meta(ge=0, description="Messages new to lair.")]
+    tokens: Tokens
+    projects: Count
+    longest_streak_days: Count
+    current_streak_days: Count
+    requests: Annotated[int, Meta(ge=0, description="Requests of every origin and status.")]
+    statuses: dict[StatusWord, Count]
+
+
+class ModelUse(Struct, frozen=True):
+    """Models that answered, by requests. What reached no model is `unrouted`."""
+
+    requests: Annotated[int, Meta(ge=0, description="Requests of clients.")]
+    models: list[Share]
+
+
+class ProviderUse(Struct, frozen=True):
+    """Backends that answered, by requests, and where they are: `local` or `remote`."""
+
+    requests: Annotated[int, Meta(ge=0, description="Requests that reached a backend.")]
+    backends: list[Share]
+    locations: list[Share]
+
+
+class Percentiles(Struct, frozen=True):
+    """A distribution: half are below `p50`, nine of ten below `p90`, and so on."""
+
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+
+
+class LatencyShare(Struct, frozen=True):
+    """How fast one item was; `name` is empty for all together."""
+
+    name: str
+    requests: Annotated[int, Meta(ge=0, description="Requests with a known duration.")]
+    duration_ms: Percentiles
+    first_token_ms: Percentiles
+    queue_ms: Percentiles
+    tokens_per_second: Percentiles
+
+
+class Latency(Struct, frozen=True):
+    """How fast answers were: those that ended well and were not lair's own."""
+
+    total: LatencyShare
+    models: list[LatencyShare]
+    backends: list[LatencyShare]
+
+
+def dashboard_json(dashboard: reports_pb2.GetDashboardResponse) -> Dashboard:
     """Write the summary a dashboard shows first."""
     busiest = dashboard.most_active_day if dashboard.HasField("most_active_day") else None
-    return {
-        "time_zone": dashboard.time_zone,
-        "started_date": dashboard.started_date or None,
-        "active_days": dashboard.active_day_count,
-        "most_active_day": _day_json(busiest) if busiest is not None else None,
-        "days": [_day_json(day) for day in dashboard.days],
-        "models": [_share_json(share) for share in dashboard.models],
-        "backends": [_share_json(share) for share in dashboard.backends],
-        "locations": [_share_json(share) for share in dashboard.locations],
-        "sessions": dashboard.session_count,
-        "conversations": dashboard.conversation_count,
-        "messages": dashboard.message_count,
-        "tokens": _tokens_json(dashboard.tokens),
-        "projects": dashboard.project_count,
-        "longest_streak_days": dashboard.longest_streak_days,
-        "current_streak_days": dashboard.current_streak_days,
-        "requests": dashboard.request_count,
-        "statuses": {
-            _word(Status.Name(count.status), "STATUS_"): count.request_count
+    return Dashboard(
+        time_zone=dashboard.time_zone,
+        started_date=dashboard.started_date or None,
+        active_days=dashboard.active_day_count,
+        most_active_day=_day_json(busiest) if busiest is not None else None,
+        days=[_day_json(day) for day in dashboard.days],
+        models=_shares_json(dashboard.models),
+        backends=_shares_json(dashboard.backends),
+        locations=_shares_json(dashboard.locations),
+        sessions=dashboard.session_count,
+        conversations=dashboard.conversation_count,
+        messages=dashboard.message_count,
+        tokens=_tokens_json(dashboard.tokens),
+        projects=dashboard.project_count,
+        longest_streak_days=dashboard.longest_streak_days,
+        current_streak_days=dashboard.current_streak_days,
+        requests=dashboard.request_count,
+        statuses={
+            word(Status.Name(count.status), STATUS): count.request_count
             for count in dashboard.statuses
         },
-    }
+    )
 
 
-def record_json(record: RequestRecord) -> dict[str, Any]:
-    """Write one counted request; it holds no content."""
-    caller = record.caller
-    return {
-        "request_id": record.request_id,
-        "time": rfc3339(record.request_time),
-        "user_id": caller.user_id,
-        "project": caller.project,
-        "session_id": caller.session_id,
-        "client": caller.client,
-        "conversation_id": record.conversation_id,
-        "endpoint": record.endpoint,
-        "origin": _word(Origin.Name(record.origin), "ORIGIN_"),
-        "requested_model": record.requested_model,
-        "model": record.model,
-        "backend": record.backend,
-        "local": record.local,
-        "status": _word(Status.Name(record.status), "STATUS_"),
-        "http_status": record.http_status,
-        "error_reason": record.error_reason or None,
-        "streamed": record.streamed,
-        "tool_calls": record.tool_call_count,
-        "usage": usage_json(record.usage) if record.HasField("usage") else None,
-        "usage_source": _word(UsageSource.Name(record.usage_source), "USAGE_SOURCE_"),
-        "duration_ms": _ms(record, "duration_us"),
-        "first_token_ms": _ms(record, "first_token_us"),
-        "upstream_ms": _ms(record, "upstream_us"),
-        "queue_ms": _ms(record, "queue_us"),
-        "attempts": [_attempt_json(attempt) for attempt in record.attempts],
-        "new_messages": record.new_message_count,
-        "finish_reason": record.finish_reason or None,
-        "billed_usd": record.billed_nano_usd / 1e9 if record.HasField("billed_nano_usd") else None,
-    }
+def model_use_json(dashboard: reports_pb2.GetDashboardResponse) -> ModelUse:
+    """Write which models answered."""
+    return ModelUse(
+        requests=sum(share.request_count for share in dashboard.models),
+        models=_shares_json(dashboard.models),
+    )
 
 
-def _day_json(day: DayActivity) -> dict[str, Any]:
-    return {"date": day.date, "requests": day.request_count, "tokens": day.token_count}
+def provider_use_json(dashboard: reports_pb2.GetDashboardResponse) -> ProviderUse:
+    """Write which backends answered."""
+    return ProviderUse(
+        requests=sum(share.request_count for share in dashboard.backends),
+        backends=_shares_json(dashboard.backends),
+        locations=_shares_json(dashboard.locations),
+    )
 
 
-def _share_json(share: UsageShare) -> dict[str, Any]:
-    return {
-        "name": share.name,
-        "requests": share.request_count,
-        "tokens": share.token_count,
-        "ratio": share.request_ratio,
-    }
+def latency_json(latency: reports_pb2.GetLatencyResponse) -> Latency:
+    """Write how fast answers were."""
+    return Latency(
+        total=_latency_share_json(latency.total),
+        models=[_latency_share_json(share) for share in latency.models],
+        backends=[_latency_share_json(share) for share in latency.backends],
+    )
 
 
-def _tokens_json(tokens: TokenTotals) -> dict[str, Any]:
-    return {
-        "total": tokens.total_count,
-        "prompt": tokens.prompt_count,
-        "completion": tokens.completion_count,
-        "cached": tokens.cached_count,
-        "reasoning": tokens.reasoning_count,
-        "known_ratio": tokens.known_ratio,
-    }
+def _day_json(day: reports_pb2.DayActivity) -> DayUse:
+    return DayUse(date=day.date, requests=day.request_count, tokens=day.token_count)
 
 
-def _attempt_json(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "backend": attempt.backend,
-        "model": attempt.model,
-        "status": _word(Status.Name(attempt.status), "STATUS_"),
-        "http_status": attempt.http_status,
-        "duration_ms": attempt.duration_us / 1000,
-        "error": attempt.error or None,
-    }
+def _shares_json(shares: Iterable[reports_pb2.UsageShare]) -> list[Share]:
+    return [
+        Share(share.name, share.request_count, share.token_count, share.request_ratio)
+        for share in shares
+    ]
 
 
-def _ms(record: RequestRecord, field: str) -> float | None:
-    microseconds: int = getattr(record, field)
-    return microseconds / 1000 if record.HasField(field) else None  # type: ignore[arg-type]  # a literal in the stub
+def _tokens_json(tokens: reports_pb2.TokenTotals) -> Tokens:
+    return Tokens(
+        total=tokens.total_count,
+        prompt=tokens.prompt_count,
+        completion=tokens.completion_count,
+        cached=tokens.cached_count,
+        reasoning=tokens.reasoning_count,
+        known_ratio=tokens.known_ratio,
+    )
 
 
-def _word(name: str, prefix: str) -> str:
-    """Turn an enum's name into the word a person reads."""
-    return name.removeprefix(prefix).lower()
+def _latency_share_json(share: reports_pb2.LatencyShare) -> LatencyShare:
+    return LatencyShare(
+        name=share.name,
+        requests=share.request_count,
+        duration_ms=_percentiles_json(share.duration_ms),
+        first_token_ms=_percentiles_json(share.first_token_ms),
+        queue_ms=_percentiles_json(share.queue_ms),
+        tokens_per_second=_percentiles_json(share.tokens_per_second),
+    )
+
+
+def _percentiles_json(percentiles: reports_pb2.Percentiles) -> Percentiles:
+    has = percentiles.HasField
+    return Percentiles(
+        p50=percentiles.p50 if has("p50") else None,
+        p90=percentiles.p90 if has("p90") else None,
+        p95=percentiles.p95 if has("p95") else None,
+        p99=percentiles.p99 if has("p99") else None,
+    )

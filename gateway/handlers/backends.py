@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.clients import ask
 from gateway.context import CLIENTS, request_id_of
-from gateway.dialects.rest_backends import backend_json, gaming_json, unloading_json
+from gateway.dialects.rest_backends import Providers, backend_json, gaming_json
 from gateway.gaming import read_switch
 from gateway.handlers.replies import json_reply
 from lair.router.v1.router_service_pb2 import Backend, ListBackendsRequest
@@ -17,7 +17,7 @@ from lair.router.v1.router_service_pb2 import Backend, ListBackendsRequest
 async def providers(request: web.Request) -> web.Response:
     """List every backend, and how it is."""
     backends = await all_backends(request)
-    return json_reply({"providers": [backend_json(backend) for backend in backends]})
+    return json_reply(Providers([backend_json(backend) for backend in backends]))
 
 
 async def gaming_mode(request: web.Request) -> web.Response:
@@ -33,10 +33,7 @@ async def set_gaming_mode(request: web.Request) -> web.Response:
         read_switch(request.query, await request.read()),
         request_id=request_id_of(request),
     )
-    body = gaming_json(await all_backends(request))
-    if answer.unloadings:
-        body["unloadings"] = [unloading_json(unloading) for unloading in answer.unloadings]
-    return json_reply(body)
+    return json_reply(gaming_json(await all_backends(request), answer.unloadings))
 
 
 async def all_backends(request: web.Request) -> Sequence[Backend]:

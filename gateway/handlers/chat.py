@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from aiohttp import web
 
 from gateway import clients
 from gateway.bodies import parsed
-from gateway.context import CLIENTS
-from gateway.dialects.chat_request import parse_chat_request
+from gateway.context import CLIENTS, key_of
+from gateway.dialects.chat_request import ChatBody, parse_chat_request
 from gateway.dialects.chat_response import completion_json
 from gateway.dialects.chat_stream import ChatStreamEncoder
 from gateway.handlers import calls
 from gateway.handlers.replies import raw_json_reply
 from gateway.headers import outcome_headers
-from gateway.hints import read_memory_hints
+from gateway.hints import add_memory_hints, forbids_memory, read_memory_hints
 from gateway.streaming import relay
 from gateway.whole import kept_alive
-from lair.router.v1.chat_pb2 import ChatCall
+from gateway.withheld import withhold_memory
+from lair.router.v1.chat_pb2 import MEMORY_POLICY_FULL, MEMORY_POLICY_STORE, ChatCall
 
 ENDPOINT = "/v1/chat/completions"
 
@@ -24,7 +27,10 @@ ENDPOINT = "/v1/chat/completions"
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a chat, at once or as a stream."""
     body = await parsed(request, parse_chat_request)
-    address(request, body.call, ENDPOINT)
+    if body.record_json:
+        _ask_to_be_stored(request, body)
+    else:
+        address(request, body.call, ENDPOINT)
     if body.stream:
         encoder = ChatStreamEncoder(include_usage=body.include_usage)
         return await relay(
@@ -37,9 +43,25 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 
 def address(request: web.Request, call: ChatCall, endpoint: str) -> None:
-    """Put on a chat what its request says beside the body: who asks, and all hints."""
+    """Put on a chat what its request says beside the body: who asks, and all hints.
+
+    A dialect whose body speaks of memory says so in `call.memory` before.
+    """
+    key = key_of(request)
+    add_memory_hints(call.memory, read_memory_hints(request.headers, key, model=call.model))
     calls.address(request, call, endpoint)
-    call.memory.CopyFrom(read_memory_hints(request.headers))
+    if forbids_memory(key):
+        withhold_memory(request, call.memory)
+
+
+def _ask_to_be_stored(request: web.Request, body: ChatBody) -> None:
+    """Address a chat that is to be kept, unless a header or its key wants it forgotten."""
+    memory = body.call.memory
+    memory.policy = MEMORY_POLICY_STORE
+    address(request, body.call, ENDPOINT)
+    if memory.policy in (MEMORY_POLICY_STORE, MEMORY_POLICY_FULL):
+        memory.record_json = body.record_json
+        memory.conversation_id = memory.conversation_id or f"conv_{UUID(body.call.request_id).hex}"
 
 
 async def _whole(request: web.Request, call: ChatCall) -> web.Response:

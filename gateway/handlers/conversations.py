@@ -1,73 +1,120 @@
-"""GET and DELETE of /memory/conversations: what is remembered, and forgetting it."""
+"""/memory/conversations: what is remembered, beginning, changing and forgetting it."""
 
 from __future__ import annotations
 
 from aiohttp import web
+from msgspec import UNSET
 
+from gateway.bodies import parsed
 from gateway.clients import ask
-from gateway.context import CLIENTS, request_id_of
-from gateway.dialects.rest_conversations import conversation_json, stored_message_json
-from gateway.handlers.replies import json_reply, narrowed_user, query_count, query_text
+from gateway.context import CLIENTS, SETTINGS, request_id_of
+from gateway.dialects.rest_conversations import (
+    ConversationPage,
+    DeletedConversation,
+    conversation_json,
+    whole_conversation_json,
+)
+from gateway.dialects.rest_queries import ConversationChange, ConversationQuery, NewConversation
+from gateway.dialects.rest_reading import metadata_struct, read_body, read_query
+from gateway.handlers.replies import json_reply, narrowed_user
+from gateway.scope import read_span
 from lair.memory.v1.conversation_pb2 import Conversation, StoredMessage
 from lair.memory.v1.conversation_service_pb2 import (
+    CreateConversationRequest,
     DeleteConversationRequest,
     GetConversationRequest,
     ListConversationsRequest,
     ListMessagesRequest,
+    Tags,
+    UpdateConversationRequest,
 )
 from svckit.errors import ServiceError
 
-_MAX_LIST = 500
 _MESSAGES_PAGE = 1000
 
 
 async def list_conversations(request: web.Request) -> web.Response:
     """List conversations, the most recently changed first."""
     user_id = narrowed_user(request)
+    query = read_query(request.query.items(), ConversationQuery)
+    zone = request.app[SETTINGS].metrics.time_zone
+    span = read_span(query.start, query.end, query.tz, default_zone=zone)
     page = await ask(
         "memory",
         request.app[CLIENTS].conversations.ListConversations,
         ListConversationsRequest(
             user_id=user_id,
             all_users=not user_id,
-            project=query_text(request, "project"),
-            session_id=query_text(request, "session_id"),
-            page_size=query_count(request, "limit", maximum=_MAX_LIST),
-            page_token=request.query.get("page_token", ""),
+            project=query.project,
+            session_id=query.session_id,
+            title_query=query.q,
+            tags=query.tag,
+            start_time=span.start,
+            end_time=span.end,
+            page_size=query.limit,
+            page_token=query.page_token,
         ),
         request_id=request_id_of(request),
     )
     return json_reply(
-        {
-            "conversations": [conversation_json(item) for item in page.conversations],
-            "next_page_token": page.next_page_token or None,
-            "total_count": page.total_count,
-        }
+        ConversationPage(
+            conversations=[conversation_json(item) for item in page.conversations],
+            next_page_token=page.next_page_token or None,
+            total_count=page.total_count,
+        )
     )
+
+
+async def create_conversation(request: web.Request) -> web.Response:
+    """Begin a conversation without a message."""
+    user_id = narrowed_user(request)
+    new = await parsed(request, _read_new)
+    created = await ask(
+        "memory",
+        request.app[CLIENTS].conversations.CreateConversation,
+        CreateConversationRequest(
+            user_id=user_id,
+            id=new.id or "",
+            title=new.title,
+            project=new.project,
+            session_id=new.session_id,
+            tags=new.tags,
+            metadata=metadata_struct(new.metadata),
+        ),
+        request_id=request_id_of(request),
+    )
+    return json_reply(conversation_json(created.conversation), status=201)
 
 
 async def get_conversation(request: web.Request) -> web.Response:
     """Return one conversation with all its messages, oldest first."""
     conversation = await _find_anywhere(request)
     messages = await _all_messages(request, conversation)
-    return json_reply(
-        {
-            **conversation_json(conversation),
-            "messages": [stored_message_json(message) for message in messages],
-        }
+    return json_reply(whole_conversation_json(conversation, messages))
+
+
+async def change_conversation(request: web.Request) -> web.Response:
+    """Change a conversation's title, tags or metadata; another user's needs that user's name."""
+    change = await parsed(request, _read_change)
+    conversation = await _find_own(request)
+    changed = await ask(
+        "memory",
+        request.app[CLIENTS].conversations.UpdateConversation,
+        UpdateConversationRequest(
+            user_id=conversation.user_id,
+            conversation_id=conversation.id,
+            title=None if change.title is UNSET else change.title,
+            tags=None if change.tags is UNSET else Tags(tags=change.tags),
+            metadata=None if change.metadata is UNSET else metadata_struct(change.metadata),
+        ),
+        request_id=request_id_of(request),
     )
+    return json_reply(conversation_json(changed.conversation))
 
 
 async def delete_conversation(request: web.Request) -> web.Response:
     """Forget one conversation; another user's only where the request names that user."""
-    user_id = narrowed_user(request)
-    try:
-        conversation = await _find(request, user_id)
-    except ServiceError as error:
-        if user_id or error.reason != "CONVERSATION_NOT_FOUND":
-            raise
-        hint = f"{error.message}; another user's is deleted with that user's X-User-ID"
-        raise ServiceError(error.reason, hint, **error.metadata) from error
+    conversation = await _find_own(request)
     done = await ask(
         "memory",
         request.app[CLIENTS].conversations.DeleteConversation,
@@ -75,13 +122,33 @@ async def delete_conversation(request: web.Request) -> web.Response:
         request_id=request_id_of(request),
     )
     return json_reply(
-        {
-            "id": conversation.id,
-            "object": "conversation.deleted",
-            "deleted": True,
-            "deleted_messages": done.deleted_message_count,
-        }
+        DeletedConversation(
+            id=conversation.id,
+            object="conversation.deleted",
+            deleted=True,
+            deleted_messages=done.deleted_message_count,
+        )
     )
+
+
+def _read_new(body: bytes) -> NewConversation:
+    return read_body(body, NewConversation)
+
+
+def _read_change(body: bytes) -> ConversationChange:
+    return read_body(body, ConversationChange)
+
+
+async def _find_own(request: web.Request) -> Conversation:
+    """Return the conversation of the path if it is the user's; say how to reach another's."""
+    user_id = narrowed_user(request)
+    try:
+        return await _find(request, user_id)
+    except ServiceError as error:
+        if user_id or error.reason != "CONVERSATION_NOT_FOUND":
+            raise
+        hint = f"{error.message}; another user's is reached with that user's X-User-ID"
+        raise ServiceError(error.reason, hint, **error.metadata) from error
 
 
 async def _find_anywhere(request: web.Request) -> Conversation:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from gateway.access import ACCESS
 from gateway.clients import HEALTH_SECONDS, Clients, ask
-from gateway.context import CLIENTS, SETTINGS, request_id_of
+from gateway.context import CLIENTS, SETTINGS, key_of, request_id_of
+from gateway.dialects.errors import CHALLENGE
 from gateway.dialects.rest_backends import backend_json, state_word
+from gateway.dialects.rest_conversations import index_json
+from gateway.dialects.rest_health import Health, JournalHealth, ServiceHealth
 from gateway.handlers.replies import json_reply
 from lair.memory.v1.recall_service_pb2 import GetIndexStatusRequest, GetIndexStatusResponse
 from lair.router.v1.router_service_pb2 import (
@@ -23,7 +26,6 @@ from lair.router.v1.router_service_pb2 import (
 from svckit.errors import ServiceError
 from svckit.settings import Settings
 
-Report = dict[str, Any]
 _CAUSES = {
     "SERVICE_UNAVAILABLE": "it is not reachable",
     "DEADLINE_EXCEEDED": f"it did not answer within {HEALTH_SECONDS:g} s",
@@ -32,7 +34,10 @@ _USABLE = (BackendState.BACKEND_STATE_UP, BackendState.BACKEND_STATE_LOADING)
 
 
 async def health(request: web.Request) -> web.Response:
-    """Report on every service and backend; 503 only where no chat can be answered."""
+    """Report on every service and backend; 503 only where no chat can be answered.
+
+    Where there are keys, who shows none that may administer learns the status only.
+    """
     clients, settings = request.app[CLIENTS], request.app[SETTINGS]
     request_id = request_id_of(request)
     router, memory, metrics, backends, index = await asyncio.gather(
@@ -44,30 +49,38 @@ async def health(request: web.Request) -> web.Response:
     )
     services = {"router": router, "memory": memory, "metrics": metrics}
     for name in _switched_off(settings):
-        services[name] = {"status": "off"}
+        services[name] = ServiceHealth("off")
+    has_memory = services["memory"].status == "up"
     degraded = [
         *_service_faults(services),
-        *(_backend_faults(backends) if router["status"] == "up" else ()),
+        *(_backend_faults(backends) if router.status == "up" else ()),
         *(_journal_faults(backends) if backends else ()),
-        *(_index_faults(index) if services["memory"]["status"] == "up" else ()),
+        *(_index_faults(index) if has_memory else ()),
+        *request.app[ACCESS].faults(),
     ]
-    down = router["status"] == "down"
-    report = {
-        "status": "down" if down else "degraded" if degraded else "ok",
-        "services": services,
-        "backends": {b.name: backend_json(b) for b in backends.backends} if backends else {},
-        "journals": {j.service: _journal_json(j) for j in backends.journals} if backends else {},
-        "memory": _index_json(index) if services["memory"]["status"] == "up" else None,
-        "degraded": degraded,
-    }
-    return json_reply(report, status=503 if down else 200)
+    down = router.status == "down"
+    report = Health(
+        status="down" if down else "degraded" if degraded else "ok",
+        services=services,
+        backends={b.name: backend_json(b) for b in backends.backends} if backends else {},
+        journals={j.service: _journal_json(j) for j in backends.journals} if backends else {},
+        memory=index_json(index) if index and has_memory else None,
+        degraded=degraded,
+    )
+    status = 503 if down else 200
+    key = key_of(request)
+    if key is None or "admin" in key.scopes:
+        return json_reply(report, status=status)
+    short = json_reply({"status": report.status}, status=status)
+    short.headers["www-authenticate"] = CHALLENGE
+    return short
 
 
-async def _service(clients: Clients, name: str, request_id: str) -> Report:
+async def _service(clients: Clients, name: str, request_id: str) -> ServiceHealth:
     """Ask one service whether it serves; one in this process is up as we are."""
     stub = clients.health[name]
     if stub is None:
-        return {"status": "up", "transport": "in-process"}
+        return ServiceHealth("up", transport="in-process")
     begin = time.perf_counter()
     try:
         answer = await ask(
@@ -78,10 +91,10 @@ async def _service(clients: Clients, name: str, request_id: str) -> Report:
             seconds=HEALTH_SECONDS,
         )
     except ServiceError as error:
-        return {"status": "down", "error": _CAUSES.get(error.reason, error.message)}
+        return ServiceHealth("down", error=_CAUSES.get(error.reason, error.message))
     if answer.status != HealthCheckResponse.SERVING:
-        return {"status": "down", "error": "it is stopping"}
-    return {"status": "up", "ms": round((time.perf_counter() - begin) * 1000, 2)}
+        return ServiceHealth("down", error="it is stopping")
+    return ServiceHealth("up", ms=round((time.perf_counter() - begin) * 1000, 2))
 
 
 async def _backends(clients: Clients, request_id: str) -> ListBackendsResponse | None:
@@ -115,21 +128,21 @@ def _switched_off(settings: Settings) -> list[str]:
     return [name for name, enabled in sections.items() if not enabled]
 
 
-def _service_faults(services: dict[str, Report]) -> list[str]:
+def _service_faults(services: dict[str, ServiceHealth]) -> list[str]:
     consequences = {
         "router": "no request can be answered",
         "memory": "chats are answered without their history",
         "metrics": "requests are counted later",
     }
     return [
-        f"The {name} service is down ({report['error']}): {consequences[name]}."
+        f"The {name} service is down ({report.error}): {consequences[name]}."
         for name, report in services.items()
-        if report["status"] == "down"
+        if report.status == "down"
     ]
 
 
-def _journal_json(journal: Journal) -> dict[str, int]:
-    return {"pending": journal.pending_count, "dropped": journal.dropped_count}
+def _journal_json(journal: Journal) -> JournalHealth:
+    return JournalHealth(pending=journal.pending_count, dropped=journal.dropped_count)
 
 
 def _journal_faults(backends: ListBackendsResponse) -> list[str]:
@@ -164,15 +177,3 @@ def _index_faults(index: GetIndexStatusResponse | None) -> list[str]:
         cause = f"The embedding model {index.model} failed ({index.model_error})"
         return [f"{cause}: the past is searched by words only."]
     return []
-
-
-def _index_json(index: GetIndexStatusResponse | None) -> Report | None:
-    if index is None:
-        return None
-    return {
-        "model": index.model,
-        "state": index.model_state,
-        "error": index.model_error or None,
-        "indexed": index.indexed_count,
-        "pending": index.pending_count,
-    }

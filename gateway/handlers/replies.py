@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from gateway.context import SETTINGS, key_of
 from gateway.identity import MAX_VALUE_CHARS, header_value
-from svckit.errors import invalid_field
+from svckit.errors import ServiceError, invalid_field
 
 
 def json_reply(value: Any, *, status: int = 200) -> web.Response:
@@ -44,8 +45,29 @@ def query_count(request: web.Request, name: str, *, maximum: int) -> int:
 
 
 def narrowed_user(request: web.Request) -> str:
-    """Return the user a request narrows itself to: `X-User-ID`, or `?user_id=`.
+    """Return the user whose data a request is about: `X-User-ID`, or `?user_id=`.
 
-    Empty for the owner of the machine, who sees everyone's.
+    Empty for everyone's, which the owner of the machine sees, and a key that is bound to
+    no user and may administer. Raises PERMISSION_DENIED where the key is another user's.
     """
-    return header_value(request.headers, "X-User-ID") or query_text(request, "user_id")
+    header = header_value(request.headers, "X-User-ID")
+    query = query_text(request, "user_id")
+    key = key_of(request)
+    if key is None:
+        return header or query
+    if key.user_id:
+        _refuse_other(key.user_id, header, "X-User-ID", "the header X-User-ID")
+        _refuse_other(key.user_id, query, "user_id", "user_id")
+        return key.user_id
+    everyone = "" if "admin" in key.scopes else request.app[SETTINGS].memory.default_user
+    return header or query or everyone
+
+
+def _refuse_other(own: str, named: str, field: str, where: str) -> None:
+    if named and named != own:
+        raise ServiceError(
+            "PERMISSION_DENIED",
+            f"{where} names {named!r}, and the API key is bound to another user; leave it out, "
+            "or use a key that may speak for them",
+            field=field,
+        )

@@ -8,7 +8,7 @@ from gateway.bodies import parsed
 from gateway.clients import ask
 from gateway.context import CLIENTS, request_id_of
 from gateway.dialects.chat_request import parse_chat_request
-from gateway.dialects.rest_backends import catalogue_json, explanation_json
+from gateway.dialects.rest_backends import explanation_json, routing_json
 from gateway.handlers import chat
 from gateway.handlers.backends import all_backends
 from gateway.handlers.models import all_models
@@ -32,6 +32,11 @@ async def explain(request: web.Request) -> web.Response:
 
 async def config(request: web.Request) -> web.Response:
     """Tell what a request can name, and the headers that lair understands and sends."""
-    catalogue = catalogue_json(await all_backends(request), await all_models(request))
-    headers = {"request_headers": REQUEST_HEADERS, "response_headers": RESPONSE_HEADERS}
-    return json_reply({**catalogue, **headers})
+    return json_reply(
+        routing_json(
+            await all_backends(request),
+            await all_models(request),
+            request_headers=REQUEST_HEADERS,
+            response_headers=RESPONSE_HEADERS,
+        )
+    )

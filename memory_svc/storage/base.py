@@ -1,8 +1,7 @@
 """What memory_svc asks of its storage, in domain verbs.
 
-One contract suite (tests/memory/test_store_contract.py and
-test_store_deletion.py) holds for every implementation. Each verb sees only what
-belongs to the user it names.
+One contract suite (tests/memory/test_store_*.py) holds for every implementation. Each
+verb sees only what belongs to the user it names.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from memory_svc.model import (
-    ActivePath,
     Candidate,
     Conversation,
     ConversationChange,
@@ -21,8 +19,12 @@ from memory_svc.model import (
     NewConversation,
     Probe,
     SearchFilter,
+    Stats,
     StoredMessage,
+    StoredTurn,
+    TreePath,
     Turn,
+    TurnFilter,
     Unembedded,
     Vector,
 )
@@ -53,8 +55,17 @@ class MemoryStore(Protocol):
         """Count what `conversations` lists on all pages."""
         ...
 
-    async def active_path(self, user_id: str, conversation_id: str) -> ActivePath | None:
+    async def active_path(self, user_id: str, conversation_id: str) -> TreePath | None:
         """Return what the next message continues; None if there is no such conversation."""
+        ...
+
+    async def path_after(
+        self, user_id: str, conversation_id: str, request_id: str
+    ) -> TreePath | None:
+        """Return the path that ends in a turn's answer; None if there is no such turn.
+
+        Its system messages are the latest that were sent on it.
+        """
         ...
 
     async def messages(
@@ -79,6 +90,42 @@ class MemoryStore(Protocol):
         None if there is none. Either way a turn asked until `at_us` is not stored for
         at least seven days, whenever it comes.
         """
+        ...
+
+    async def delete_message(self, conversation: int, message_id: int, at_us: int) -> bool:
+        """Delete a message of the conversation of this key; tell whether it was there.
+
+        What followed it follows what it followed, with the hashes of that place; of two
+        messages that become the same one stays.
+        """
+        ...
+
+    async def turn(self, user_id: str, request_id: str) -> StoredTurn | None:
+        """Return one turn with its content; None if there is none."""
+        ...
+
+    async def turns(
+        self, where: TurnFilter, after: tuple[int, int] | None, limit: int
+    ) -> tuple[list[StoredTurn], bool]:
+        """List turns by when they came in, and tell whether there are more.
+
+        From behind `after` = (created_us, key); fewer than `limit` where they are large.
+        """
+        ...
+
+    async def update_turn(self, user_id: str, request_id: str, record: bytes) -> bool:
+        """Put another record in a turn; tell whether there is one."""
+        ...
+
+    async def delete_turn(self, user_id: str, request_id: str, at_us: int) -> int | None:
+        """Delete a turn and what only it has; return how many messages are gone.
+
+        None if there is none. Either way it is not stored when it comes again.
+        """
+        ...
+
+    async def stats(self, user_id: str | None) -> Stats:
+        """Count what is kept of a user; of all if None."""
         ...
 
     async def candidates(

@@ -53,7 +53,7 @@ def by_status(groups: Iterable[GroupUse]) -> tuple[tuple[Status, int], ...]:
     counts: defaultdict[Status, int] = defaultdict(int)
     for group in groups:
         counts[group.status] += group.all_requests
-    return tuple(sorted(counts.items()))
+    return tuple((status, count) for status, count in sorted(counts.items()) if count)
 
 
 def token_totals(groups: Iterable[GroupUse]) -> TokenTotals:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from metrics_svc.model import Page, Position, RequestRow, Scope, Use
+from metrics_svc.model import Page, Position, RequestRow, Scope, Timings, Use
 
 
 class MetricsStore(Protocol):
@@ -20,10 +20,16 @@ class MetricsStore(Protocol):
         All are committed on return, or none on an exception. Of labels of one kind
         beyond the store's limit only the first are told apart, the others are
         `(other)`.
+
+        A request that another one of the same user repeats no longer counts as one,
+        whichever of the two comes first.
         """
 
     async def use(self, scope: Scope) -> Use:
         """Sum up what was used in `scope`, as it is at one moment."""
+
+    async def timings(self, scope: Scope) -> tuple[Timings, ...]:
+        """Return how long answers of `scope` took that were not lair's own, where known."""
 
     async def requests(self, scope: Scope, limit: int, after: Position | None) -> Page:
         """List at most `limit` requests of `scope`, the latest first, from `after` on."""

@@ -41,7 +41,7 @@ LABELS = {
 _PLAIN = (
     *("ts_us", "origin", "status", "streamed", "local", "tool_calls", "new_messages"),
     *("usage_source", "duration_us", "first_token_us", "upstream_us", "queue_us", "billed_nano"),
-    "device_watts",
+    *("device_watts", "user_source", "project_source", "session_source"),
 )
 
 # Columns of the tokens, and their fields.
@@ -70,6 +70,7 @@ def request_parameters(row: RequestRow, ids: Ids) -> dict[str, Any]:
     return {
         "request_id": row.request_id.bytes,
         "http_code": row.http_code or None,
+        "retry_of": row.retry_of.bytes if row.retry_of else None,
         **{name: getattr(row, name) for name in _PLAIN},
         **{column: getattr(row.tokens, name) for column, name in _TOKENS.items()},
         **{name: ids.get((kind, getattr(row, name))) for name, kind in LABELS.items()},
@@ -111,6 +112,10 @@ def read_request(row: sqlite3.Row, attempts: Sequence[Attempt], names: Names) ->
         queue_us=row["queue_us"],
         billed_nano=row["billed_nano"],
         device_watts=row["device_watts"],
+        user_source=row["user_source"],
+        project_source=row["project_source"],
+        session_source=row["session_source"],
+        retry_of=UUID(bytes=row["retry_of"]) if row["retry_of"] else None,
         attempts=tuple(attempts),
         **{name: names[row[name]] for name in LABELS},
     )

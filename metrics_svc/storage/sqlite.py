@@ -24,9 +24,11 @@ from metrics_svc.model import (
     Position,
     RequestRow,
     Scope,
+    Timings,
     Use,
 )
 from metrics_svc.storage.dims import MAX_LABELS, ids_of, values_of
+from metrics_svc.storage.retries import SUPERSEDE
 from metrics_svc.storage.rows import (
     LABELS,
     attempt_parameters,
@@ -36,6 +38,7 @@ from metrics_svc.storage.rows import (
     read_request,
     request_parameters,
 )
+from metrics_svc.storage.timings import read_timings
 from svckit.sqlite import Database, open_database
 
 _INSERT_REQUEST = """
@@ -44,18 +47,21 @@ insert into request (
   model_requested, model_used, backend, error_reason, finish_reason, origin, status,
   http_code, streamed, local, tool_calls, new_messages, tok_in, tok_out, tok_total,
   tok_cached, tok_cache_write, tok_reasoning, usage_source, duration_us, first_token_us,
-  upstream_us, queue_us, billed_nano, device_watts
+  upstream_us, queue_us, billed_nano, device_watts, user_source, project_source,
+  session_source, retry_of
 ) values (
   :request_id, :ts_us, :user, :project, :session, :conversation, :key, :client, :endpoint,
   :model_requested, :model_used, :backend, :error_reason, :finish_reason, :origin, :status,
   :http_code, :streamed, :local, :tool_calls, :new_messages, :tok_in, :tok_out, :tok_total,
   :tok_cached, :tok_cache_write, :tok_reasoning, :usage_source, :duration_us, :first_token_us,
-  :upstream_us, :queue_us, :billed_nano, :device_watts
+  :upstream_us, :queue_us, :billed_nano, :device_watts, :user_source, :project_source,
+  :session_source, :retry_of
 ) on conflict (request_id) do nothing
 """
 
 _KEEP_FIRST_ACTIVE = """
-insert into meta (name, value) values ('first_active_us', ?)
+insert into meta (name, value)
+select 'first_active_us', min(ts_us) from request where id > ? and active group by 1
 on conflict (name) do update set value = min(value, excluded.value)
 """
 
@@ -66,9 +72,10 @@ from request where {scope} group by bucket having sum(active) or sum(tokens) ord
 
 # A backend told the tokens by usage (1), by timings (2) or by its tokeniser (3).
 _GROUPS = """
-select model_used, backend, local, status, sum(active) as requests, count(*) as all_requests,
-  sum(usage_source in (1, 2, 3)) as told, sum(active * new_messages) as messages,
-  sum(tokens) as tokens, coalesce(sum(tok_in), 0) as prompt_tokens,
+select model_used, backend, local, status, sum(active) as requests,
+  sum(not superseded) as all_requests, sum(usage_source in (1, 2, 3) and not superseded) as told,
+  sum(active * new_messages) as messages, sum(tokens) as tokens,
+  coalesce(sum(tok_in), 0) as prompt_tokens,
   coalesce(sum(tok_out), 0) as completion_tokens, coalesce(sum(tok_cached), 0) as cached_tokens,
   coalesce(sum(tok_reasoning), 0) as reasoning_tokens
 from request where {scope} group by model_used, backend, local, status
@@ -127,12 +134,16 @@ class SqliteStore:
                     for parameters in attempt_parameters(number, first_sent[request_id], ids)
                 ],
             )
-            (first,) = await tx.execute_fetchall(
-                "select min(ts_us) from request where id > ? and active", tuple(last)
-            )
-            if first[0] is not None:
-                await tx.execute(_KEEP_FIRST_ACTIVE, tuple(first))
+            for statement in SUPERSEDE:
+                await tx.execute(statement, tuple(last))
+            await tx.execute(_KEEP_FIRST_ACTIVE, tuple(last))
         return len(list(new))
+
+    async def timings(self, scope: Scope) -> tuple[Timings, ...]:
+        """Return how long answers of `scope` took that were not lair's own, where known."""
+        where, parameters = _where(scope)
+        async with self._snapshot() as connection:
+            return await read_timings(connection, where, parameters)
 
     async def use(self, scope: Scope) -> Use:
         """Sum up what was used in `scope`, as it is at one moment."""
@@ -222,6 +233,7 @@ def _where(scope: Scope) -> tuple[str, dict[str, Any]]:
             "project = (select id from dim where kind = 2 and value = :project)",
             scope.project,
         ),
+        "key": ("key = (select id from dim where kind = 5 and value = :key)", scope.key),
         "start_us": ("ts_us >= :start_us", scope.start_us),
         "end_us": ("ts_us < :end_us", scope.end_us),
     }

@@ -25,7 +25,9 @@ from router_svc.backends.reply_json import (
     parse_object,
     parse_usage,
     whole,
+    words_of,
 )
+from router_svc.backends.silence import Silence
 from router_svc.model import UpstreamError
 
 _CHUNK_KEYS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
@@ -33,6 +35,7 @@ _CHOICE_KEYS = frozenset(("index", "delta", "finish_reason", "logprobs"))
 _DELTA_KEYS = frozenset(
     ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
 )
+_CALL_KEYS = frozenset(("index", "id", "type", "function"))
 _UNNUMBERED = -1
 _MOST_CHOICES = 128  # what a request can ask for
 
@@ -52,6 +55,7 @@ class StreamNormaliser:
         self._last_extra = b""
         self._seen: set[int] = set()
         self._answered: set[int] = set()
+        self._silence = Silence()
         # The reasoning of answers that consist of nothing else so far.
         self._only_reasoning: dict[int, list[str]] = {}
         self._fault: UpstreamError | None = None
@@ -153,30 +157,28 @@ class StreamNormaliser:
         if not 0 <= index < _MOST_CHOICES:
             raise ValueError(f"a choice of index {index}")
         self._seen.add(index)
-        body = choice.get("delta") or {}
-        event = self._delta(index, body, choice.get("logprobs"))
-        choice_extra = extra_json(choice, _CHOICE_KEYS)
+        event = self._delta(index, choice.get("delta") or {}, choice.get("logprobs"))
+        extras = (extra_json(choice, _CHOICE_KEYS), extra)
         reason = choice.get("finish_reason")
-        if reason:
+        if event is None and not reason:
+            events += self._silence.keep(index, extras)
+            return
+        news, extras = self._silence.broken(index, extras)
+        events += news
+        if reason and index not in self._finishes:
             # A first reason stands; a backend that repeats itself changes nothing.
-            self._finishes.setdefault(
-                index,
-                Finish(
-                    index=index,
-                    reason=str(reason),
-                    choice_extra_json=choice_extra,
-                    chunk_extra_json=extra,
-                ),
+            self._finishes[index] = Finish(
+                index=index,
+                reason=str(reason),
+                choice_extra_json=extras[0],
+                chunk_extra_json=extras[1],
             )
         if event is None:
             return
         if index not in self._answered:
             self._note(index, event.delta)
         if not reason:
-            if choice_extra:
-                event.delta.choice_extra_json = choice_extra
-            if extra:
-                event.delta.chunk_extra_json = extra
+            event.delta.choice_extra_json, event.delta.chunk_extra_json = extras
         events.append(event)
 
     def _note(self, index: int, delta: Delta) -> None:
@@ -194,6 +196,9 @@ class StreamNormaliser:
         """
         text, refusal = body.get("content"), body.get("refusal")
         reasoning = body.get("reasoning_content") or body.get("reasoning")
+        if isinstance(text, list):
+            text, thoughts = words_of(text)
+            reasoning = reasoning or thoughts
         calls, extra = body.get("tool_calls"), extra_json(body, _DELTA_KEYS)
         if not (text or reasoning or refusal or calls or extra or logprobs is not None):
             return None
@@ -238,12 +243,14 @@ class _ToolCalls:
                 arguments = ""
             elif not isinstance(arguments, str):
                 arguments = encode(arguments).decode()
-            piece = ToolCallDelta(index=number, arguments=arguments)
+            piece = ToolCallDelta(
+                index=number, arguments=arguments, extra_json=extra_json(call, _CALL_KEYS)
+            )
             if new:
                 piece.id = self._ids[number]
                 piece.type = call.get("type") or "function"
                 piece.name = self._names[number]
-            elif not arguments:
+            elif not (arguments or piece.extra_json):
                 continue
             pieces.append(piece)
         return pieces

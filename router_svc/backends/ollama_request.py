@@ -17,6 +17,7 @@ from lair.router.v1.chat_pb2 import ChatCall
 from router_svc.backends.fields import refusal, with_offered_tools
 from router_svc.backends.request_json import tool_json
 from router_svc.tokens import MEDIA_TOKENS, measure
+from svckit.json_depth import decode_shallow
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
@@ -146,7 +147,7 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 def _arguments(text: str) -> dict[str, Any]:
     """Read a call's arguments; what a model wrote wrong is shown to it as it was."""
     try:
-        value = _decode(text or "{}")
+        value = decode_shallow(text.encode() or b"{}")
     except msgspec.DecodeError:
         value = None
     return value if isinstance(value, dict) else {"arguments": text}

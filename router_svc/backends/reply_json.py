@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -18,6 +19,7 @@ import msgspec
 from lair.common.v1.chat_pb2 import FunctionCall, Message, ToolCall, Usage
 from lair.router.v1.chat_pb2 import ChatCompletion, Choice
 from router_svc.model import UpstreamError
+from svckit.json_depth import decode_shallow
 
 encode = msgspec.json.Encoder().encode
 # What reading JSON of an unexpected shape raises: `.get` of a list, text for a number.
@@ -29,8 +31,9 @@ _MESSAGE_KEYS = frozenset(
     ("role", "content", "tool_calls", "refusal", "reasoning", "reasoning_content")
 )
 _PLAIN_KEYS = frozenset(("role", "content"))
+_CALL_KEYS = frozenset(("id", "type", "function", "index"))
+_FUNCTION_KEYS = frozenset(("name", "arguments"))
 _USAGE_KEYS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
-_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _INT64_LIMIT = 2**63
 _CLIENT_ERRORS = range(400, 500)
 _NOT_IMPLEMENTED = 501
@@ -94,12 +97,24 @@ def answer_id(given: object) -> str:
 def parse_object(payload: bytes) -> dict[str, Any]:
     """Read a JSON object, behind signs of life. Raises `UpstreamError` where it is none."""
     try:
-        body = msgspec.json.decode(_without_signs_of_life(payload))
-    except _NO_JSON as error:
+        body = decode_shallow(_without_signs_of_life(payload))
+    except msgspec.DecodeError as error:
         raise UpstreamError("UPSTREAM_FAILED", f"the backend sent invalid JSON: {error}") from error
     if not isinstance(body, dict):
         raise UpstreamError("UPSTREAM_FAILED", "the backend sent JSON that is no object")
     return body
+
+
+def words_of(content: object) -> tuple[str, str]:
+    """Return the text and the reasoning of a content in parts, as Mistral's models write it."""
+    text = reasoning = ""
+    for part in content if isinstance(content, list) else ():
+        match part:
+            case {"type": "text", "text": str(words)}:
+                text += words
+            case {"type": "thinking", "thinking": thoughts}:
+                reasoning += words_of(thoughts)[0]
+    return text, reasoning
 
 
 def parse_lenient(payload: bytes | None) -> dict[str, Any]:
@@ -158,8 +173,8 @@ def misshapen(error: Exception) -> UpstreamError:
 def error_text(payload: bytes) -> str:
     """Find the message in any of the shapes backends give errors."""
     try:
-        body = msgspec.json.decode(payload)
-    except _NO_JSON:
+        body = decode_shallow(payload)
+    except msgspec.DecodeError:
         return payload[:300].decode("utf-8", "replace").strip() or "no message"
     error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
     if isinstance(error, dict):
@@ -197,7 +212,7 @@ def inband_error(body: Mapping[str, Any], payload: bytes) -> UpstreamError:
 
 def _without_signs_of_life(payload: bytes) -> bytes:
     """Cut the blank lines and comments with which some servers keep a connection open."""
-    payload = payload.lstrip()
+    payload = payload.removeprefix(BOM_UTF8).lstrip()
     while payload.startswith(b":"):
         payload = payload.partition(b"\n")[2].lstrip()
     return payload
@@ -228,13 +243,16 @@ def _choice(body: Mapping[str, Any], index: int) -> Choice:
 def _message(body: Mapping[str, Any], reason: str) -> Message:
     content = body.get("content")
     reasoning = body.get("reasoning_content") or body.get("reasoning")
+    if isinstance(content, list):
+        content, thoughts = words_of(content)
+        reasoning = reasoning or thoughts
     if reason == "stop" and not (content or body.get("tool_calls") or body.get("refusal")):
         # Who stops of its own will has answered: a parser took the answer for reasoning.
         content, reasoning = reasoning or content, None
     message = Message(role="assistant")
     if isinstance(content, str):
         message.text = content
-    if body.keys() - _PLAIN_KEYS:
+    if reasoning or body.keys() - _PLAIN_KEYS:
         message.MergeFrom(
             Message(
                 reasoning=reasoning if isinstance(reasoning, str) else None,
@@ -247,14 +265,21 @@ def _message(body: Mapping[str, Any], reason: str) -> Message:
 
 
 def _tool_call(body: Mapping[str, Any]) -> ToolCall:
-    function = body.get("function") or {}
-    arguments = function.get("arguments", "")
-    return ToolCall(
+    function, kind = body.get("function"), body.get("type") or "function"
+    call = ToolCall(
         id=body.get("id") or f"call_{uuid4().hex}",
-        type=body.get("type") or "function",
-        function=FunctionCall(
-            name=function.get("name") or "",
-            arguments=arguments if isinstance(arguments, str) else encode(arguments).decode(),
-        ),
-        extra_json=extra_json(body, frozenset(("id", "type", "function", "index"))),
+        type=kind,
+        extra_json=extra_json(body, _CALL_KEYS),
+    )
+    if function or kind == "function":
+        call.function.CopyFrom(_function_call(function or _NOTHING))
+    return call
+
+
+def _function_call(body: Mapping[str, Any]) -> FunctionCall:
+    arguments = body.get("arguments", "")
+    return FunctionCall(
+        name=body.get("name") or "",
+        arguments=arguments if isinstance(arguments, str) else encode(arguments).decode(),
+        extra_json=extra_json(body, _FUNCTION_KEYS),
     )

@@ -1,10 +1,13 @@
 """Server-sent events, decoded from whatever pieces the network delivers. No I/O.
 
 Follows the WHATWG rules that matter here: LF and CRLF line ends, comments and
-unknown fields ignored, several `data` lines joined, an event without data is none.
+unknown fields ignored, several `data` lines joined, an event without data is none, and a
+byte order mark is nothing.
 """
 
 from __future__ import annotations
+
+from codecs import BOM_UTF8 as _BOM
 
 from router_svc.model import UpstreamError
 
@@ -45,6 +48,8 @@ class SseDecoder:
             value = line[6:] if line[5:6] == b" " else line[5:]
             if value:
                 self._data.append(value)
+        elif line.startswith(_BOM):  # of the first line
+            self._field(line.removeprefix(_BOM))
 
     def _take(self) -> bytes:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)

@@ -25,6 +25,7 @@ from router_svc.backends.reply_json import (
     parse_usage,
     whole,
 )
+from router_svc.backends.silence import Silence
 from router_svc.model import UpstreamError
 
 _CHUNK_KEYS = frozenset(("id", "object", "created", "model", "choices", "usage", "error"))
@@ -42,6 +43,7 @@ class TextStream:
         self._finishes: dict[int, Finish] = {}
         self._usage: Usage | None = None
         self._usages: dict[int, Usage] = {}
+        self._silence = Silence()
         self._last_extra = b""
         self._fault: UpstreamError | None = None
         self.done = False
@@ -110,22 +112,27 @@ class TextStream:
             raise ValueError(f"a choice of index {index} of {self._answers}")
         self._seen.add(index)
         text, logprobs = choice.get("text") or "", choice.get("logprobs")
-        choice_extra, reason = extra_json(choice, CHOICE_KEYS), choice.get("finish_reason")
-        if text or logprobs is not None:
+        extras, reason = (extra_json(choice, CHOICE_KEYS), extra), choice.get("finish_reason")
+        speaks = bool(text) or logprobs is not None
+        if not (speaks or reason):
+            events += self._silence.keep(index, extras)
+            return
+        news, extras = self._silence.broken(index, extras)
+        events += news
+        if speaks:
             delta = Delta(index=index, text=text)
             if logprobs is not None:
                 delta.logprobs_json = encode(logprobs)
             if not reason:
-                delta.choice_extra_json, delta.chunk_extra_json = choice_extra, extra
+                delta.choice_extra_json, delta.chunk_extra_json = extras
             events.append(ChatEvent(delta=delta))
-        if reason:
-            finish = Finish(
+        if reason and index not in self._finishes:
+            self._finishes[index] = Finish(
                 index=index,
                 reason=str(reason),
-                choice_extra_json=choice_extra,
-                chunk_extra_json=extra,
+                choice_extra_json=extras[0],
+                chunk_extra_json=extras[1],
             )
-            self._finishes.setdefault(index, finish)
 
     def _whole_usage(self) -> Usage | None:
         """Return the usage of all, or the sum of what was told choice by choice."""

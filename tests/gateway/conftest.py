@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -60,6 +61,13 @@ class Stack:
         """Get a path; return its status and JSON."""
         async with self.http.get(self.url + path, headers=headers) as reply:
             return reply.status, await reply.json()
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep keys and the owner's token of gateways in this process apart from a person's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    return Settings().data_dir
 
 
 @pytest.fixture

@@ -201,6 +201,10 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
             model="all-MiniLM-L6-v2", model_state="ready", indexed_count=3
         )
     )
+    stats: conversations_pb2.GetStatsResponse = field(
+        default_factory=conversations_pb2.GetStatsResponse
+    )
+    found: recall_pb2.SearchResponse = field(default_factory=recall_pb2.SearchResponse)
     requests: list[Any] = field(default_factory=list)
 
     async def ListConversations(self, request: Any, context: Any) -> Any:
@@ -231,6 +235,33 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
             next_page_token=str(begin + 1) if more else "",
         )
 
+    async def CreateConversation(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        created = Conversation(
+            id=request.id or "made-up",
+            user_id=request.user_id or "local",
+            title=request.title,
+            project=request.project,
+            session_id=request.session_id,
+            tags=request.tags,
+            metadata=request.metadata,
+        )
+        self.conversations.append(created)
+        return conversations_pb2.CreateConversationResponse(conversation=created)
+
+    async def UpdateConversation(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        [found] = (c for c in self.conversations if c.id == request.conversation_id)
+        return conversations_pb2.UpdateConversationResponse(conversation=found)
+
+    async def GetStats(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return self.stats
+
+    async def Search(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return self.found
+
     async def DeleteConversation(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         return conversations_pb2.DeleteConversationResponse(deleted_message_count=5)
@@ -246,12 +277,17 @@ class ScriptedMetrics(ReportServiceServicer):
     dashboard: reports_pb2.GetDashboardResponse = field(
         default_factory=reports_pb2.GetDashboardResponse
     )
+    latency: reports_pb2.GetLatencyResponse = field(default_factory=reports_pb2.GetLatencyResponse)
     page: reports_pb2.ListRequestsResponse = field(default_factory=reports_pb2.ListRequestsResponse)
     requests: list[Any] = field(default_factory=list)
 
     async def GetDashboard(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         return self.dashboard
+
+    async def GetLatency(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return self.latency
 
     async def ListRequests(self, request: Any, context: Any) -> Any:
         self.requests.append(request)

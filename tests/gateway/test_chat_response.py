@@ -84,5 +84,5 @@ def test_vendor_fields_return_to_their_level_and_never_replace_ours():
     assert "error" not in out
     assert out["choices"][0]["stop_reason"] == 3
     assert out["choices"][0]["index"] == 0
-    assert out["choices"][0]["logprobs"] == {"content": []}
+    assert out["choices"][0]["logprobs"] == {"content": [], "refusal": None}
     assert out["choices"][0]["message"]["annotations"] == []

@@ -125,7 +125,7 @@ def test_vendor_fields_return_to_their_level_and_never_replace_ours():
         {
             "index": 0,
             "delta": {"content": "x", "annotations": [1]},
-            "logprobs": {"content": []},
+            "logprobs": {"content": [], "refusal": None},
             "finish_reason": None,
             "stop_reason": None,
         }

@@ -16,63 +16,23 @@ from gateway.headers import (
     outcome_headers,
     printable,
 )
-from gateway.hints import read_memory_hints, read_route_hints, read_untraced
-from gateway.identity import client_name, read_caller
-from lair.router.v1.chat_pb2 import MemoryOutcome, MemoryPolicy, Route, RouteHints
+from gateway.hints import (
+    add_memory_hints,
+    forbids_memory,
+    read_memory_hints,
+    read_route_hints,
+    read_untraced,
+)
+from gateway.idempotency import IDEMPOTENCY_KEY
+from gateway.identity import PROJECT_HEADERS, SESSION_HEADERS, read_caller
+from lair.router.v1.chat_pb2 import MemoryHints, MemoryOutcome, MemoryPolicy, Route, RouteHints
 from svckit.errors import ServiceError
 from svckit.times import to_duration
+from tests.gateway.keyed import make_key
 
 
 def headers(**values: str) -> CIMultiDict[str]:
     return CIMultiDict({name.replace("_", "-"): value for name, value in values.items()})
-
-
-def test_a_caller_is_read_from_its_headers():
-    caller = read_caller(
-        headers(X_User_ID=" ana ", X_Project="lair", x_session_id="s1", User_Agent="curl/8.5.0")
-    )
-    assert (caller.user_id, caller.project, caller.session_id, caller.client) == (
-        "ana",
-        "lair",
-        "s1",
-        "curl/8.5.0",
-    )
-
-
-@pytest.mark.parametrize("name", ["X-Session-ID", "session-id", "thread-id"])
-def test_a_session_goes_by_several_names(name):
-    assert read_caller(CIMultiDict({name: "s1"})).session_id == "s1"
-
-
-def test_our_own_session_header_wins():
-    assert read_caller(headers(thread_id="t", session_id="s", X_Session_ID="x")).session_id == "x"
-
-
-@pytest.mark.parametrize(
-    ("user_agent", "name"),
-    [
-        ("OpenAI/Python 3.52.0", "openai-python/3.52.0"),
-        ("AsyncOpenAI/Python 3.52.0", "openai-python/3.52.0"),
-        ("OpenAI/JS 6.49.0", "openai-node/6.49.0"),
-        ("Anthropic/JS 1.11.0", "anthropic-node/1.11.0"),
-        ("codex_exec/0.169.0 (Debian 12; x86_64)", "codex/0.169.0"),
-        ("opencode/1.18.33 ai-sdk/provider-utils/4 runtime/bun/1", "opencode/1.18.33"),
-        ("ai/6.0.326 ai-sdk/provider-utils/4.0.62", "ai-sdk/6.0.326"),
-        ("Mozilla/5.0 (X11)", "Mozilla/5.0"),
-        ("", ""),
-        ("x\udcff" + "y" * 300, "x" + "y" * 255),
-    ],
-)
-def test_a_client_is_known_by_its_user_agent(user_agent, name):
-    assert client_name(user_agent) == name
-
-
-@pytest.mark.parametrize("value", ["a\x00b", "tab\there", "\udcff", "x" * 257])
-def test_an_id_that_no_id_can_be_is_refused_by_its_headers_name(value):
-    with pytest.raises(ServiceError) as raised:
-        read_caller(headers(X_User_ID=value))
-    assert raised.value.reason == "INVALID_FIELD"
-    assert raised.value.metadata["field"] == "X-User-ID"
 
 
 def test_hints_are_read():
@@ -108,6 +68,86 @@ def test_memory_is_switched_by_header(value, policy):
     assert (hints.policy, hints.conversation_id) == (policy, "conv-1")
 
 
+@pytest.mark.parametrize(
+    ("sent", "model", "default", "policy"),
+    [
+        ({"X-Memory-Policy": "Store"}, "m", "", "STORE"),
+        ({"X-Memory-Policy": "recall", "X-Enable-Memory": "1"}, "m", "full", "RECALL"),
+        ({"X-Memory-Policy": "full", "X-Enable-Memory": "0"}, "m", "full", "OFF"),
+        ({"X-Memory-Policy": "off", "X-Enable-Memory": "1"}, "m", "full", "OFF"),
+        ({}, "auto:memory", "", "FULL"),
+        ({}, "auto:memory", "store", "FULL"),
+        ({"X-Enable-Memory": "false"}, "auto:memory", "", "OFF"),
+        ({"X-Memory-Policy": "recall"}, "auto:memory", "", "RECALL"),
+        ({}, "m", "store", "STORE"),
+        ({}, "m", "recall", "RECALL"),
+        ({}, "m", "off", "OFF"),
+        ({}, "m", "", "UNSPECIFIED"),
+        ({}, "memory", "", "UNSPECIFIED"),
+    ],
+)
+def test_what_memory_does_is_read_from_headers_else_the_model_else_the_key(
+    sent, model, default, policy
+):
+    key, _ = make_key(memory_policy=default)
+    hints = read_memory_hints(CIMultiDict(sent), key, model=model)
+    assert MemoryPolicy.Name(hints.policy) == f"MEMORY_POLICY_{policy}"
+
+
+@pytest.mark.parametrize(
+    ("said", "wished", "policy"),
+    [
+        ("UNSPECIFIED", "FULL", "FULL"),
+        ("UNSPECIFIED", "UNSPECIFIED", "UNSPECIFIED"),
+        ("STORE", "UNSPECIFIED", "STORE"),
+        ("STORE", "OFF", "OFF"),
+        ("STORE", "FULL", "FULL"),
+        ("OFF", "UNSPECIFIED", "OFF"),
+        ("OFF", "STORE", "OFF"),
+        ("OFF", "FULL", "RECALL"),
+        ("OFF", "RECALL", "RECALL"),
+    ],
+)
+def test_what_a_body_wants_forgotten_is_kept_by_no_header(said, wished, policy):
+    def value(name):
+        return MemoryPolicy.Value(f"MEMORY_POLICY_{name}")
+
+    memory = MemoryHints(policy=value(said), conversation_id="of the body")
+    add_memory_hints(memory, MemoryHints(policy=value(wished), conversation_id="of a header"))
+    assert memory == MemoryHints(policy=value(policy), conversation_id="of the body")
+
+
+def test_only_a_keys_policy_of_off_forbids_memory():
+    assert forbids_memory(make_key(memory_policy="off")[0])
+    assert not forbids_memory(make_key(memory_policy="recall")[0])
+    assert not forbids_memory(make_key()[0])
+    assert not forbids_memory(None)
+
+
+@pytest.mark.parametrize(
+    ("own", "wished", "priority"),
+    [
+        ("", "", ""),
+        ("", "interactive", "interactive"),
+        ("agent", "", "agent"),
+        ("agent", "interactive", "agent"),
+        ("agent", "agent", "agent"),
+        ("agent", "batch", "batch"),
+        ("batch", "interactive", "batch"),
+        ("interactive", "batch", "batch"),
+    ],
+)
+def test_a_request_waits_in_no_better_class_than_its_keys(own, wished, priority):
+    key, _ = make_key(priority=own)
+    assert read_route_hints(headers(X_Priority=wished), key).priority == priority
+
+
+def test_a_key_says_which_models_may_be_asked():
+    key, _ = make_key(models=("qwen3:8b", "auto"))
+    assert read_route_hints(headers(), key).permitted_models == ["qwen3:8b", "auto"]
+    assert not read_route_hints(headers(), make_key()[0]).permitted_models
+
+
 def test_tracing_is_on_unless_switched_off():
     assert read_untraced(headers(X_Enable_Tracing="false"))
     assert not read_untraced(headers(X_Enable_Tracing="true"))
@@ -118,6 +158,7 @@ def test_tracing_is_on_unless_switched_off():
     ("read", "name", "value"),
     [
         (read_memory_hints, "X-Enable-Memory", "yes please"),
+        (read_memory_hints, "X-Memory-Policy", "on"),
         (read_route_hints, "X-Local-Only", "2"),
         (read_untraced, "X-Enable-Tracing", "off"),
         (read_route_hints, "X-Priority", "urgent"),
@@ -176,8 +217,9 @@ def test_every_header_that_is_read_is_explained():
     noting = Noting()
     for read in (read_route_hints, read_memory_hints, read_untraced, read_caller):
         read(noting)
-    explained = set(REQUEST_HEADERS) | {"Session-ID", "Thread-ID", "User-Agent"}
-    assert noting.names | {"X-Request-ID"} == explained
+    sent_anyway = {*SESSION_HEADERS, *PROJECT_HEADERS, "HTTP-Referer", "User-Agent"}
+    explained = set(REQUEST_HEADERS) | sent_anyway
+    assert noting.names | {"X-Request-ID", IDEMPOTENCY_KEY} == explained
 
 
 def test_every_header_of_ours_is_in_the_readme():

@@ -69,6 +69,6 @@ def test_help_shows_what_people_run_and_hides_what_the_supervisor_runs(
     commands = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line}
     assert commands == {
         *("up", "chat", "status", "version", "config"),
-        *("gaming", "route", "reload"),
+        *("gaming", "route", "reload", "keys"),
         *("gateway", "router", "memory", "metrics"),
     }

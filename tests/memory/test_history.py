@@ -6,15 +6,15 @@ import pytest
 
 from lair.common.v1.chat_pb2 import Message
 from memory_svc.conversations import history_of, refusal
-from memory_svc.model import ActivePath, History, PathNode, Turn
+from memory_svc.model import History, PathNode, TreePath, Turn
 from memory_svc.titles import title_of
 from memory_svc.tree import ROOT, chain
 from tests.memory.chats import assistant, system, user
 
 
-def path(*messages: Message, kept: tuple[Message, ...] = ()) -> ActivePath:
+def path(*messages: Message, kept: tuple[Message, ...] = ()) -> TreePath:
     nodes = map(PathNode, chain(ROOT, messages), messages)
-    return ActivePath(kept, tuple(nodes))
+    return TreePath(kept, tuple(nodes))
 
 
 def head(*messages: Message) -> str:

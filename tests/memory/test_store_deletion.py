@@ -1,5 +1,6 @@
 """What is deleted from a MemoryStore is gone, and stays away."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from memory_svc.model import Fate, IndexCounts
 from memory_svc.storage.base import MemoryStore
 from memory_svc.storage.local.store import open_local_store
-from tests.memory.chats import DAY_US, NOW_US
+from tests.memory.chats import DAY_US, NOW_US, assistant, system, user
 from tests.memory.stores import by_meaning, by_words, embed, turn, unit
 
 LATER_US = NOW_US + 1
@@ -92,6 +93,31 @@ async def test_no_byte_of_it_stays_in_the_files(tmp_path: Path):
         assert holds(tmp_path, b"xylophon")
         await store.delete("ann", "about-xylophones", NOW_US)
         assert not holds(tmp_path, b"xylophon")
+
+
+async def test_no_byte_of_a_deleted_turn_or_message_stays_in_the_files(tmp_path: Path):
+    async with open_local_store(tmp_path / "m.db") as store:
+        told = turn(
+            "r1",
+            messages=(system("xylophone"), user("xylophone one"), user("xylophone two")),
+            reply=assistant("xylophone three"),
+            other_replies=(assistant("xylophone four"),),
+            record=b'{"metadata": {"xylophone": "x"}}',
+            conversation_id="c",
+        )
+        await store.append([turn("r0", "kept"), replace(told, parent_head="active")])
+        await embed(store, **{"xylophone two": unit(1, 0)})
+        conversation = await store.conversation("ann", "c")
+        assert conversation is not None
+        for text in ("xylophone one", "xylophone three"):
+            messages = await store.messages(conversation.key, -1, 9, include_inactive=False)
+            [gone] = [each.id for each in messages if each.message.text == text]
+            assert await store.delete_message(conversation.key, gone, NOW_US)
+            assert not holds(tmp_path, text.encode())
+        assert not holds(tmp_path, b"xylophone four")
+        assert await store.delete_turn("ann", "r1", NOW_US) == 1
+        assert not holds(tmp_path, b"xylophon")
+        assert await by_words(store, "xylophone", "kept") == {"kept": 1}
 
 
 def holds(folder: Path, part: bytes) -> bool:

@@ -60,7 +60,10 @@ def record(
     """Return the record of a client's answered request, `fields` changed."""
     caller = {
         name: fields.pop(name)
-        for name in ("user_id", "project", "session_id", "client", "key_id")
+        for name in (
+            *("user_id", "project", "session_id", "client", "key_id"),
+            *("user_source", "project_source", "session_source"),
+        )
         if name in fields
     }
     if tokens is not None:

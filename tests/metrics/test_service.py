@@ -10,6 +10,11 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from lair.common.v1.caller_pb2 import (
+    IDENTITY_SOURCE_DERIVED,
+    IDENTITY_SOURCE_KEY,
+    IDENTITY_SOURCE_PROMPT,
+)
 from lair.common.v1.chat_pb2 import Usage
 from lair.metrics.v1 import report_service_pb2 as report
 from lair.metrics.v1 import usage_pb2
@@ -25,7 +30,7 @@ from svckit.inprocess import InProcessChannel
 from svckit.pages import encode_token
 from svckit.settings import Metrics, Settings
 from svckit.times import now_us, to_timestamp
-from tests.metrics.events import DAY_US, HOUR_US, NOW_US, Stubs, record, running, us
+from tests.metrics.events import DAY_US, HOUR_US, NOW_US, Stubs, record, running, us, uuid
 
 
 @pytest.fixture
@@ -169,6 +174,10 @@ async def test_records_come_back_whole_with_their_attempts(stubs: Stubs):
         session_id="s",
         client="curl/8",
         key_id="k",
+        user_source=IDENTITY_SOURCE_KEY,
+        project_source=IDENTITY_SOURCE_PROMPT,
+        session_source=IDENTITY_SOURCE_DERIVED,
+        retry_of=str(uuid(7)),
         conversation_id="c",
         endpoint="/v1/chat/completions",
         origin=usage_pb2.ORIGIN_IMPORT,

@@ -24,7 +24,7 @@ from metrics_svc.model import (
 )
 from metrics_svc.storage.base import MetricsStore
 from metrics_svc.storage.sqlite import open_store
-from tests.metrics.events import HOUR_US, MINUTE_US, NOW_US, row
+from tests.metrics.events import HOUR_US, MINUTE_US, NOW_US, row, uuid
 
 ALL = Scope()
 FULL = row(
@@ -56,6 +56,10 @@ FULL = row(
     queue_us=7,
     billed_nano=123,
     device_watts=350.5,
+    user_source=1,
+    project_source=7,
+    session_source=10,
+    retry_of=uuid(2),
     attempts=(
         Attempt(
             backend="here",
@@ -176,7 +180,7 @@ async def test_the_last_page_has_no_next_even_when_it_is_full(store: MetricsStor
 
 
 async def test_a_scope_narrows_lists_and_sums(store: MetricsStore):
-    ann = row(1, user="ann", project="p", tokens=Tokens(prompt=1))
+    ann = row(1, user="ann", project="p", key="k", tokens=Tokens(prompt=1))
     bob = row(2, NOW_US - HOUR_US, user="bob", project="p", tokens=Tokens(prompt=2))
     nobody = row(3, NOW_US - 2 * HOUR_US, tokens=Tokens(prompt=4))
     await store.append([ann, bob, nobody])
@@ -185,6 +189,8 @@ async def test_a_scope_narrows_lists_and_sums(store: MetricsStore):
         Scope(user="nobody"): [],
         Scope(project="p"): [ann, bob],
         Scope(user="bob", project="p"): [bob],
+        Scope(key="k"): [ann],
+        Scope(user="bob", key="k"): [],
         Scope(start_us=bob.ts_us): [ann, bob],
         Scope(end_us=bob.ts_us): [nobody],
         Scope(start_us=bob.ts_us, end_us=ann.ts_us): [bob],

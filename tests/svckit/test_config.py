@@ -77,7 +77,7 @@ def test_lists_and_tables_come_from_the_environment_as_json() -> None:
 
 
 def test_foreign_variables_are_left_alone() -> None:
-    environ = {"PATH": "/bin", "LAIRD": "x", "LAIR_SUPERVISED": "1"}
+    environ = {"PATH": "/bin", "LAIRD": "x", "LAIR_SUPERVISED": "1", "LAIR_API_KEY": "k"}
     assert load(environ=environ) == load()
 
 
@@ -267,7 +267,7 @@ def test_two_backends_of_one_name_are_refused() -> None:
         ("", {"LAIR_BACKENDS": '[{"name": "b", "api_key": "sk-secret"'}),
         ("", {"LAIR_BACKENDS": '{"api_key": "sk-secret"}'}),
         ("", {"LAIR_BACKENDS__0__API_KEY": "sk-secret"}),
-        ("", {"LAIR_API_KEY": "sk-secret"}),
+        ("", {"LAIR_APIKEY": "sk-secret"}),
     ],
 )
 def test_a_key_is_in_no_message(toml: str, environ: dict[str, str]) -> None:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from memory_svc.model import Conversation, Message, StoredMessage, Usage
+import aiosqlite
+
+from memory_svc.model import Conversation, Message, PathNode, StoredMessage, Usage
 from memory_svc.tree import text_of
 
 
@@ -32,6 +36,14 @@ def join_message(text: str | None, body: bytes) -> Message:
     if text is not None and not message.HasField("parts"):
         message.text = text
     return message
+
+
+async def first_row(
+    tx: aiosqlite.Connection, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+) -> sqlite3.Row | None:
+    """Return the first row of a query, None if it has none."""
+    async with tx.execute(sql, parameters) as cursor:
+        return await cursor.fetchone()
 
 
 def to_conversation(row: sqlite3.Row) -> Conversation:
@@ -62,8 +74,18 @@ def to_stored_message(row: sqlite3.Row) -> StoredMessage:
         created_us=row["created_us"],
         model=row["model"],
         backend=row["backend"],
-        usage=None if row["usage"] is None else Usage.FromString(row["usage"]),
+        usage=to_usage(row["usage"]),
         request_id=row["request_id"],
         finish_reason=row["finish_reason"],
         active=bool(row["active"]),
     )
+
+
+def to_path_node(row: sqlite3.Row) -> PathNode:
+    """Read a row of the path queries."""
+    return PathNode(row["hash"], join_message(row["text"], row["body"]))
+
+
+def to_usage(column: bytes | None) -> Usage | None:
+    """Read the column `usage`."""
+    return None if column is None else Usage.FromString(column)

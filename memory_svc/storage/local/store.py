@@ -1,15 +1,19 @@
-"""The local MemoryStore: SQLite holds the truth, this module the conversations' rows."""
+"""The local MemoryStore: SQLite holds the truth, this module the conversations' rows.
+
+Each change is one transaction, so the end of the process leaves all of it or nothing.
+"""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from memory_svc.model import (
-    ActivePath,
     Candidate,
     Conversation,
     ConversationChange,
@@ -18,17 +22,28 @@ from memory_svc.model import (
     IndexCounts,
     Message,
     NewConversation,
-    PathNode,
     Probe,
     SearchFilter,
+    Stats,
     StoredMessage,
+    StoredTurn,
+    TreePath,
     Turn,
+    TurnFilter,
     Unembedded,
     Vector,
 )
+from memory_svc.records import metadata_of
+from memory_svc.storage.local.deletion import (
+    Deleted,
+    delete_conversation,
+    delete_message,
+    delete_turn,
+)
 from memory_svc.storage.local.passages import Passages
-from memory_svc.storage.local.rows import join_message, to_conversation, to_stored_message
-from memory_svc.storage.local.tombstones import bury
+from memory_svc.storage.local.rows import to_conversation, to_path_node, to_stored_message
+from memory_svc.storage.local.stored_turns import StoredTurns
+from memory_svc.storage.local.tombstones import bury, bury_turn
 from memory_svc.storage.local.turns import append_turn, owner_key
 from svckit.sqlite import Database, open_database
 
@@ -43,6 +58,12 @@ _LISTED = """
 where (:user_id is null or o.user_id = :user_id)
   and (:project = '' or c.project = :project)
   and (:session_id = '' or c.session_id = :session_id)
+  and (:start_us is null or c.updated_us >= :start_us)
+  and (:end_us is null or c.updated_us < :end_us)
+  and (:tags = '[]' or exists (
+    select 1 from json_each(c.tags) as has join json_each(:tags) as wanted
+    where has.value = wanted.value))
+  and (:title_query = '' or instr(casefold(c.title), :title_query))
 """
 
 _COUNT = f"""
@@ -64,6 +85,26 @@ order by m.position
 """  # noqa: S608  # constant text
 
 
+_STATS = """
+with whose as (
+  select c.* from conversation as c join owner as o on o.key = c.owner
+  where :user_id is null or o.user_id = :user_id
+),
+said as (
+  select m.role, length(cast(m.text as blob)) as bytes
+  from whose join message as m on m.conversation = whose.key
+)
+select count(*) as conversations, count(distinct owner) as users,
+  coalesce(sum(token_count), 0) as tokens,
+  min(created_us) as first_us, max(updated_us) as last_us,
+  (select count(*) from said) as messages,
+  (select count(*) from said where role = 'user') as user_messages,
+  (select count(*) from said where role = 'assistant') as assistant_messages,
+  (select coalesce(sum(bytes), 0) from said) as text_bytes
+from whose
+"""
+
+
 @asynccontextmanager
 async def open_local_store(path: Path) -> AsyncIterator[LocalStore]:
     """Open the database at `path`, making it if it does not exist; close it at the end."""
@@ -82,6 +123,7 @@ class LocalStore:
     def __init__(self, database: Database, passages: Passages) -> None:
         self._database = database
         self._passages = passages
+        self._turns = StoredTurns(database)
 
     async def create(self, new: NewConversation, at_us: int) -> Conversation | None:
         """Begin a conversation; None if the user has one of that id."""
@@ -118,7 +160,7 @@ class LocalStore:
     ) -> list[Conversation]:
         """List the latest changed first, from behind `after`."""
         updated_us, key = after or (None, None)
-        rows = await self._database.fetch(
+        rows = await self._fetch_listed(
             _CONVERSATION + _LISTED + " and (:key is null or"
             " (c.updated_us, c.key) < (:updated_us, :key))"
             " order by c.updated_us desc, c.key desc limit :limit",
@@ -128,29 +170,34 @@ class LocalStore:
 
     async def count_conversations(self, where: ConversationFilter) -> int:
         """Count what `conversations` lists on all pages."""
-        rows = await self._database.fetch(
-            _COUNT,
-            _listed(where),
-        )
+        rows = await self._fetch_listed(_COUNT, _listed(where))
         return int(rows[0][0])
 
-    async def active_path(self, user_id: str, conversation_id: str) -> ActivePath | None:
+    async def active_path(self, user_id: str, conversation_id: str) -> TreePath | None:
         """Return what the next message continues; None if there is no such conversation."""
         conversation = await self.conversation(user_id, conversation_id)
         if conversation is None:
             return None
         system = await self._database.fetch(
-            "select body from system_message where conversation = ? order by position",
+            "select i.body from conversation as c join instruction as i"
+            " on i.conversation = c.key and i.hash = c.instructions"
+            " where c.key = ? order by i.position",
             (conversation.key,),
         )
         nodes = await self._database.fetch(
             _PATH_NODES,
             {"conversation": conversation.key},
         )
-        return ActivePath(
+        return TreePath(
             tuple(Message.FromString(row["body"]) for row in system),
-            tuple(PathNode(row["hash"], join_message(row["text"], row["body"])) for row in nodes),
+            tuple(map(to_path_node, nodes)),
         )
+
+    async def path_after(
+        self, user_id: str, conversation_id: str, request_id: str
+    ) -> TreePath | None:
+        """Return the path that ends in a turn's answer; None if there is no such turn."""
+        return await self._turns.path_after(user_id, conversation_id, request_id)
 
     async def messages(
         self, conversation: int, after: int, limit: int, *, include_inactive: bool
@@ -178,7 +225,8 @@ class LocalStore:
         async with self._database.transaction() as tx:
             await tx.execute(
                 "update conversation set title = coalesce(?, title), tags = coalesce(?, tags),"
-                " metadata = coalesce(?, metadata), updated_us = max(updated_us, ?)"
+                " metadata = coalesce(?, metadata), updated_us = max(updated_us, ?),"
+                " begun_by_turn = 0"
                 " where id = ? and owner = (select key from owner where user_id = ?)",
                 (
                     change.title,
@@ -194,30 +242,47 @@ class LocalStore:
         async with self._database.transaction() as tx:
             # Also where nothing is stored: the first turn may still be on its way.
             await bury(tx, user_id, conversation_id, at_us)
-            rows = await tx.execute_fetchall(
-                "select c.key, c.owner from conversation as c join owner as o on o.key = c.owner"
-                " where o.user_id = ? and c.id = ?",
-                (user_id, conversation_id),
+            deleted = await delete_conversation(tx, user_id, conversation_id)
+        return await self._forget(deleted)
+
+    async def delete_message(self, conversation: int, message_id: int, at_us: int) -> bool:
+        """Delete a message; tell whether it was there."""
+        async with self._database.transaction() as tx:
+            deleted = await delete_message(tx, conversation, message_id, at_us)
+        return await self._forget(deleted) is not None
+
+    async def turn(self, user_id: str, request_id: str) -> StoredTurn | None:
+        """Return one turn with its content; None if there is none."""
+        return await self._turns.turn(user_id, request_id)
+
+    async def turns(
+        self, where: TurnFilter, after: tuple[int, int] | None, limit: int
+    ) -> tuple[list[StoredTurn], bool]:
+        """List turns from behind `after`, and tell whether there are more."""
+        return await self._turns.turns(where, after, limit)
+
+    async def update_turn(self, user_id: str, request_id: str, record: bytes) -> bool:
+        """Put another record in a turn; tell whether there is one."""
+        async with self._database.transaction() as tx:
+            updated = await tx.execute(
+                "update turn set record = ?, metadata = ? where request_id = ?"
+                " and owner = (select key from owner where user_id = ?)",
+                (record, json.dumps(metadata_of(record)), request_id, user_id),
             )
-            if not (found := list(rows)):
-                return None
-            key, owner = found[0]
-            messages = await tx.execute_fetchall(
-                "select id from message where conversation = ?", (key,)
-            )
-            ids = [row["id"] for row in messages]
-            # The index must be told the words it is to forget while they are there.
-            await tx.execute(
-                "insert into message_fts (message_fts, rowid, owner, text)"
-                " select 'delete', id, owner, text from indexed_text where conversation = ?",
-                (key,),
-            )
-            await tx.execute("delete from conversation where key = ?", (key,))
-            # FTS5 only marks words as deleted; merging its segments drops them.
-            await tx.execute("insert into message_fts (message_fts) values ('optimize')")
-        await self._passages.forget(owner, ids)
-        await self._database.empty_log()
-        return len(ids)
+        return bool(updated.rowcount)
+
+    async def delete_turn(self, user_id: str, request_id: str, at_us: int) -> int | None:
+        """Delete a turn and what only it has; return how many messages are gone."""
+        async with self._database.transaction() as tx:
+            # Also where nothing is stored: it may still be on its way.
+            await bury_turn(tx, user_id, request_id, at_us)
+            deleted = await delete_turn(tx, user_id, request_id, at_us)
+        return await self._forget(deleted)
+
+    async def stats(self, user_id: str | None) -> Stats:
+        """Count what is kept of a user; of all if None."""
+        rows = await self._database.fetch(_STATS, {"user_id": user_id})
+        return Stats(**{name: rows[0][name] for name in rows[0].keys()})  # noqa: SIM118  # a row, not a dict
 
     async def candidates(
         self, user_id: str, probe: Probe, where: SearchFilter, limit: int
@@ -245,10 +310,29 @@ class LocalStore:
         """Count the messages with a vector of `model`, and those that wait."""
         return await self._passages.index_counts(model)
 
+    async def _fetch_listed(self, sql: str, parameters: dict[str, Any]) -> list[sqlite3.Row]:
+        """Return all rows of a query that compares titles."""
+        async with self._database.reader() as connection:
+            # SQLite itself knows the case of ASCII letters only.
+            await connection.create_function("casefold", 1, str.casefold, deterministic=True)
+            return list(await connection.execute_fetchall(sql, parameters))
 
-def _listed(where: ConversationFilter) -> dict[str, str | None]:
+    async def _forget(self, deleted: Deleted | None) -> int | None:
+        """Drop what is kept of deleted messages outside their rows; return how many they are."""
+        if deleted is None:
+            return None
+        await self._passages.forget(deleted.owner, deleted.messages)
+        await self._database.empty_log()
+        return len(deleted.messages)
+
+
+def _listed(where: ConversationFilter) -> dict[str, Any]:
     return {
         "user_id": where.user_id,
         "project": where.project,
         "session_id": where.session_id,
+        "start_us": where.start_us,
+        "end_us": where.end_us,
+        "tags": json.dumps(where.tags),
+        "title_query": where.title_query.casefold(),
     }

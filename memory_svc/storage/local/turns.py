@@ -1,17 +1,21 @@
-"""Store one turn inside a transaction: find its place in the tree, add what is missing."""
+"""Store one turn inside a transaction: find its place in the tree, add what is missing.
+
+What the turn itself keeps is where in the tree its messages are.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import aiosqlite
 
 from memory_svc.model import Fate, Message, Turn, Usage
-from memory_svc.storage.local.rows import split_message
-from memory_svc.storage.local.tombstones import is_buried
+from memory_svc.records import metadata_of
+from memory_svc.storage.local.instructions import keep_instructions
+from memory_svc.storage.local.rows import first_row, join_message, split_message
+from memory_svc.storage.local.tombstones import is_buried, is_turn_buried
 from memory_svc.titles import title_of
 from memory_svc.tree import ROOT, chain, split_system
 from svckit.times import now_us
@@ -45,6 +49,16 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
+class _Ends:
+    """Where a turn's messages are: columns of its row."""
+
+    instructions: bytes | None
+    input_end: int
+    input_count: int
+    answer: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Said:
     """A message, and for an answer what produced it."""
 
@@ -57,19 +71,23 @@ class _Said:
 
 
 async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> Fate:
-    """Store `turn` unless it was stored before or its conversation was deleted since."""
+    """Store `turn` unless it was stored before or it or its conversation was deleted since."""
     if await is_buried(tx, turn.user_id, turn.conversation_id, turn.at_us):
+        return Fate.DELETED
+    if await is_turn_buried(tx, turn.user_id, turn.request_id):
         return Fate.DELETED
     owner = await owner_key(tx, turn.user_id)
     if not await _is_new(tx, owner, turn.request_id):
         return Fate.DUPLICATE
     system, messages = split_system(turn.messages)
     key, head = await _conversation(tx, owner, turn)
-    if system:
-        await _keep_system(tx, key, system)
+    instructions = await keep_instructions(tx, key, system)
     start = await _start(tx, key, head, turn.parent_head)
     place = _Place(owner, key, turn.request_id, turn.at_us)
-    leaf = await _walk(tx, place, start, [*map(_Said, messages), *_reply(turn)])
+    asked = await _walk(tx, place, start, list(map(_Said, messages)))
+    leaf = await _walk(tx, place, asked, _reply(turn))
+    ends = _Ends(instructions, asked.id, len(messages), leaf.id if turn.reply else 0)
+    await _keep(tx, place, turn, ends)
     await tx.execute(
         "update conversation set head = ?, updated_us = max(updated_us, ?),"
         " token_count = token_count + ?,"
@@ -91,14 +109,14 @@ async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> Fate:
 async def owner_key(tx: aiosqlite.Connection, user_id: str) -> int:
     """Return the number of a user, giving one to a user who has none."""
     await tx.execute("insert or ignore into owner (user_id) values (?)", (user_id,))
-    row = await _first(tx, "select key from owner where user_id = ?", (user_id,))
+    row = await first_row(tx, "select key from owner where user_id = ?", (user_id,))
     assert row is not None
     return int(row["key"])
 
 
 async def _is_new(tx: aiosqlite.Connection, owner: int, request_id: str) -> bool:
     cursor = await tx.execute(
-        "insert or ignore into turn values (?, ?, ?)", (owner, request_id, now_us())
+        "insert or ignore into request values (?, ?, ?)", (owner, request_id, now_us())
     )
     return cursor.rowcount == 1
 
@@ -107,25 +125,17 @@ async def _conversation(tx: aiosqlite.Connection, owner: int, turn: Turn) -> tup
     """Return the conversation's key and head, beginning it if it does not exist."""
     await tx.execute(
         "insert or ignore into conversation"
-        " (owner, id, project, session_id, title, tags, metadata, created_us, updated_us)"
-        " values (?, ?, ?, ?, '', '[]', '{}', ?, ?)",
+        " (owner, id, project, session_id, title, tags, metadata, created_us, updated_us,"
+        " begun_by_turn) values (?, ?, ?, ?, '', '[]', '{}', ?, ?, 1)",
         (owner, turn.conversation_id, turn.project, turn.session_id, turn.at_us, turn.at_us),
     )
-    row = await _first(
+    row = await first_row(
         tx,
         "select key, head from conversation where owner = ? and id = ?",
         (owner, turn.conversation_id),
     )
     assert row is not None
     return row["key"], row["head"]
-
-
-async def _keep_system(tx: aiosqlite.Connection, key: int, system: Sequence[Message]) -> None:
-    await tx.execute("delete from system_message where conversation = ?", (key,))
-    await tx.executemany(
-        "insert into system_message values (?, ?, ?)",
-        [(key, position, message.SerializeToString()) for position, message in enumerate(system)],
-    )
 
 
 async def _start(tx: aiosqlite.Connection, key: int, head: int, parent_head: str) -> _Node:
@@ -138,12 +148,12 @@ async def _start(tx: aiosqlite.Connection, key: int, head: int, parent_head: str
         named = None
     if named is not None:
         return named
-    row = await _first(tx, "select id, hash, position from message where id = ?", (head,))
+    row = await first_row(tx, "select id, hash, position from message where id = ?", (head,))
     return _Node(*row) if row else _START
 
 
 async def _node(tx: aiosqlite.Connection, key: int, node_hash: bytes) -> _Node | None:
-    row = await _first(
+    row = await first_row(
         tx,
         "select id, hash, position from message where conversation = ? and hash = ?",
         (key, node_hash),
@@ -220,13 +230,51 @@ async def _was_generated(tx: aiosqlite.Connection, owner: int, role: str, text: 
     """
     if role != "assistant" or text is None:
         return False
-    found = await _first(
+    found = await first_row(
         tx,
         "select 1 from message as m join conversation as c on c.key = m.conversation"
         " where m.generated = 1 and length(m.text) = length(?) and m.text = ? and c.owner = ?",
         (text, text, owner),
     )
     return found is not None
+
+
+async def _keep(tx: aiosqlite.Connection, place: _Place, turn: Turn, ends: _Ends) -> None:
+    """Store what can be found again of the turn itself."""
+    cursor = await tx.execute(
+        "insert into turn (owner, request_id, conversation, created_us, endpoint, instructions,"
+        " input_end, input_count, answer, reply, model, backend, usage, token_count,"
+        " finish_reason, record, metadata)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(place.owner, turn.request_id, place.conversation, turn.at_us, turn.endpoint),
+            *(ends.instructions, ends.input_end, ends.input_count, ends.answer),
+            await _other_wording(tx, ends.answer, turn.reply),
+            *(turn.model, turn.backend, turn.usage and turn.usage.SerializeToString()),
+            *(_tokens(turn.usage), turn.finish_reason, turn.record or None),
+            json.dumps(metadata_of(turn.record)),
+        ),
+    )
+    await tx.executemany(
+        "insert into other_reply values (?, ?, ?)",
+        [
+            (cursor.lastrowid, position, reply.SerializeToString())
+            for position, reply in enumerate(turn.other_replies)
+        ],
+    )
+
+
+async def _other_wording(
+    tx: aiosqlite.Connection, answer: int, reply: Message | None
+) -> bytes | None:
+    """Return the answer if another that counts as the same is in its place, else None."""
+    if reply is None:
+        return None
+    row = await first_row(tx, "select text, body from message where id = ?", (answer,))
+    assert row is not None
+    if join_message(row["text"], row["body"]) == reply:
+        return None
+    return reply.SerializeToString()
 
 
 async def _index(tx: aiosqlite.Connection, owner: int, message_id: int, text: str | None) -> None:
@@ -243,10 +291,3 @@ def _tokens(usage: Usage | None) -> int:
     parts = max(usage.prompt_tokens, 0) + max(usage.completion_tokens, 0)
     total = usage.total_tokens if usage.HasField("total_tokens") else parts
     return min(max(total, 0), _MOST_TOKENS)
-
-
-async def _first(
-    tx: aiosqlite.Connection, sql: str, parameters: Sequence[Any]
-) -> sqlite3.Row | None:
-    async with tx.execute(sql, parameters) as cursor:
-        return await cursor.fetchone()

@@ -136,7 +136,7 @@ class ChatCall(_message.Message):
 
     @_builtins.property
     def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Texts that end the answer, at most 4."""
+        """Texts that end the answer. OpenAI's own servers refuse more than 4."""
 
     @_builtins.property
     def route(self) -> Global___RouteHints:
@@ -648,6 +648,7 @@ class ToolCallDelta(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    EXTRA_JSON_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Which call of this answer, from 0 without holes."""
     id: _builtins.str
@@ -658,6 +659,8 @@ class ToolCallDelta(_message.Message):
     """The function's name. Set in a call's first piece only."""
     arguments: _builtins.str
     """Text to append to the arguments."""
+    extra_json: _builtins.bytes
+    """A JSON object of further fields of this piece, as it came. Empty if there is none."""
     def __init__(
         self,
         *,
@@ -666,10 +669,11 @@ class ToolCallDelta(_message.Message):
         type: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments: _builtins.str = ...,
+        extra_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "id", b"id", "index", b"index", "name", b"name", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "extra_json", b"extra_json", "id", b"id", "index", b"index", "name", b"name", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,61 @@
+"""One answer as it is put together out of its pieces, for the record."""
+
+from __future__ import annotations
+
+from lair.common.v1.chat_pb2 import FunctionCall, Message, ToolCall
+from lair.router.v1.chat_pb2 import Delta
+
+
+class Answer:
+    """What one answer said so far."""
+
+    def __init__(self) -> None:
+        self.calls: dict[int, ToolCall] = {}
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+
+    @classmethod
+    def of(cls, message: Message) -> Answer:
+        """Return an answer that came as a whole."""
+        answer = cls()
+        answer._text.append(message.text)
+        answer._reasoning.append(message.reasoning)
+        answer._refusal.append(message.refusal)
+        answer.calls = dict(enumerate(message.tool_calls))
+        return answer
+
+    def add(self, delta: Delta) -> None:
+        """Add a piece; this is for every token."""
+        if text := delta.text:
+            self._text.append(text)
+        if reasoning := delta.reasoning:
+            self._reasoning.append(reasoning)
+        if refusal := delta.refusal:
+            self._refusal.append(refusal)
+        for piece in delta.tool_calls:
+            call = self.calls.get(piece.index)
+            if call is None:
+                function = FunctionCall(name=piece.name)
+                call = ToolCall(id=piece.id, type=piece.type, function=function)
+                self.calls[piece.index] = call
+            call.function.arguments += piece.arguments
+            if piece.extra_json:
+                call.extra_json = piece.extra_json
+
+    def message(self) -> Message | None:
+        """Return it as a message; None where it says nothing."""
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        refusal = "".join(self._refusal)
+        if not (text or reasoning or refusal or self.calls):
+            return None
+        calls = [self.calls[number] for number in sorted(self.calls)]
+        reply = Message(
+            role="assistant",
+            reasoning=reasoning or None,
+            refusal=refusal or None,
+            tool_calls=calls,
+        )
+        if text or not calls:
+            reply.text = text
+        return reply

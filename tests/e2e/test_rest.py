@@ -1,0 +1,145 @@
+"""The REST of memory and metrics on a real lair: what one endpoint takes in, another gives out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.e2e.stack import Lair, eventually, request
+
+ANA = {"X-User-ID": "rest-ana"}
+BEN = {"X-User-ID": "rest-ben"}
+
+
+class Rest:
+    """lair's own endpoints, asked as one user; what is begun is forgotten at the end."""
+
+    def __init__(self, lair: Lair, user: dict[str, str]) -> None:
+        self._lair = lair
+        self._user = user
+        self.begun: list[str] = []
+
+    def ask(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, Any]:
+        address = f"{self._lair.url}{path}?{urlencode(query, doseq=True)}"
+        return request(method, address, body, self._user)
+
+    def begin(self, **body: Any) -> Any:
+        status, made = self.ask("POST", "/memory/conversations", body)
+        assert status == 201, made
+        self.begun.append(made["id"])
+        return made
+
+    def listed(self, **query: Any) -> list[str]:
+        status, page = self.ask("GET", "/memory/conversations", **query)
+        assert status == 200, page
+        return [found["id"] for found in page["conversations"]]
+
+
+@pytest.fixture
+def ana(lair: Lair) -> Iterator[Rest]:
+    rest = Rest(lair, ANA)
+    yield rest
+    for name in rest.begun:
+        rest.ask("DELETE", f"/memory/conversations/{name}")
+
+
+def test_a_conversation_is_begun_changed_found_and_forgotten(lair: Lair, ana: Rest) -> None:
+    made = ana.begin(title="Green tea", tags=["drinks", "hot"], metadata={"cups": 2})
+    address = f"/memory/conversations/{made['id']}"
+    status, changed = ana.ask("PATCH", address, {"title": "Black tea", "tags": ["drinks"]})
+    assert (status, changed["title"], changed["tags"]) == (200, "Black tea", ["drinks"])
+    assert changed["metadata"] == {"cups": 2}
+    status, whole = ana.ask("GET", address)
+    assert (status, whole["title"], whole["messages"]) == (200, "Black tea", [])
+    ben = Rest(lair, BEN)
+    for method, body in (("GET", None), ("PATCH", {"title": "mine"}), ("DELETE", None)):
+        assert ben.ask(method, address, body)[0] == 404
+    assert ana.ask("DELETE", address)[0] == 200
+    assert ana.ask("GET", address)[0] == 404
+
+
+def test_an_id_is_taken_once(ana: Rest) -> None:
+    ana.begin(id="rest-once")
+    status, body = ana.ask("POST", "/memory/conversations", {"id": "rest-once"})
+    assert (status, body["error"]["code"]) == (400, "conversation_exists")
+
+
+def test_conversations_are_filtered(ana: Rest) -> None:
+    tea = ana.begin(title="Green TEA", project="kitchen", session_id="s1", tags=["a"])["id"]
+    rum = ana.begin(title="Rum", project="cellar", session_id="s2", tags=["b", "c"])["id"]
+    today = datetime.now(UTC).date().isoformat()
+    assert set(ana.listed()) == {tea, rum}
+    assert ana.listed(q="tea") == [tea]
+    assert ana.listed(project="cellar") == [rum]
+    assert ana.listed(session_id="s1") == [tea]
+    assert ana.listed(tag=["c"]) == [rum]
+    assert set(ana.listed(tag=["a", "c"])) == {tea, rum}
+    assert set(ana.listed(**{"from": today, "tz": "UTC"})) == {tea, rum}
+    assert ana.listed(to="2001-01-01") == []
+    assert ana.listed(q="tea", tag="b") == []
+
+
+def test_a_list_is_walked_page_by_page(ana: Rest) -> None:
+    made = {ana.begin(title=f"Page {number}")["id"] for number in range(5)}
+    seen: list[str] = []
+    token = ""
+    while True:
+        _, page = ana.ask("GET", "/memory/conversations", limit=2, page_token=token)
+        assert page["total_count"] == 5
+        seen += [found["id"] for found in page["conversations"]]
+        token = page["next_page_token"]
+        if not token:
+            break
+    assert (len(seen), set(seen)) == (5, made)
+
+
+def test_what_was_said_is_found_and_counted(lair: Lair, ana: Rest) -> None:
+    lair.chat("The teapot is xylophone blue", **ANA, **{"X-Conversation-ID": "rest-teapot"})
+    ana.begun.append("rest-teapot")
+
+    def found() -> list[Any]:
+        _, answer = ana.ask("GET", "/memory/search", q="xylophone", role="user")
+        passages: list[Any] = answer["passages"]
+        return passages
+
+    [passage] = eventually(found, what="the chat is found")
+    assert passage["text"] == "The teapot is xylophone blue"
+    assert passage["conversation_id"] == "rest-teapot"
+    for narrowed, count in (({"role": ["assistant"]}, 0), ({"conversation_id": "rest-teapot"}, 1)):
+        status, answer = ana.ask("POST", "/memory/search", {"q": "xylophone", **narrowed})
+        assert (status, len(answer["passages"])) == (200, count)
+    assert Rest(lair, BEN).ask("GET", "/memory/search", q="xylophone")[1]["passages"] == []
+    _, stats = ana.ask("GET", "/memory/stats")
+    assert (stats["users"], stats["conversations"], stats["messages"]) == (1, 1, 2)
+    assert (stats["user_messages"], stats["assistant_messages"]) == (1, 1)
+
+
+def test_what_was_used_is_the_same_in_every_report(lair: Lair, ana: Rest) -> None:
+    lair.chat("Hi", **ANA, **{"X-Project": "rest-reports", "X-Enable-Memory": "false"})
+    scope = {"project": "rest-reports", "tz": "UTC"}
+
+    def counted() -> Any:
+        _, dashboard = ana.ask("GET", "/metrics/dashboard", **scope)
+        return dashboard if dashboard["requests"] else None
+
+    dashboard = eventually(counted, what="the request is counted")
+    reports = {
+        name: ana.ask("GET", f"/metrics/{name}", **scope)[1]
+        for name in ("daily", "activity", "models", "providers", "latency", "recent")
+    }
+    [day] = reports["daily"]["days"]
+    assert (day["requests"], day["active"]) == (1, True)
+    assert day["tokens"] == dashboard["tokens"]["total"] > 0
+    last = reports["activity"]["days"][-1]
+    assert (last["date"], last["requests"], last["level"]) == (day["date"], 1, 1)
+    assert len(reports["activity"]["days"]) == 365
+    assert reports["models"]["models"] == dashboard["models"]
+    assert reports["providers"]["locations"] == dashboard["locations"]
+    assert reports["latency"]["total"]["requests"] == 1
+    [record] = reports["recent"]["requests"]
+    p50 = reports["latency"]["total"]["duration_ms"]["p50"]
+    assert p50 == pytest.approx(record["duration_ms"], rel=0.2)
