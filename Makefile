@@ -4,10 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Clients that are tried against lair (docs/compatibility.md): the Python ones with an
+# environment for each set that can live together, by its file in tests/compat/requirements.
+COMPAT := .venv-compat
+COMPAT_PYTHON := $(patsubst tests/compat/requirements/%.txt,$(COMPAT)/%/.ready,$(wildcard tests/compat/requirements/*.txt))
+COMPAT_NODE := tests/compat/node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types layers protos protos-check fmt bench docs clean
+.PHONY: help setup run test check lint types layers protos protos-check fmt bench compat docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +20,7 @@ help:  ## Show this list
 run: $(VENV)/.run  ## Set up what is missing, then start lair (ARGS="--port 9000" passes options)
 	@$(BIN)/lair up $(ARGS)
 
-test: $(VENV)/.dev  ## Set up what is missing, then check layers and stubs and run all tests
+test: $(VENV)/.dev $(COMPAT_PYTHON)  ## Set up what is missing, then check layers and stubs and run all tests
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python tools/gen_protos.py --check
 	@$(BIN)/python -m pytest $(ARGS)
@@ -53,11 +58,14 @@ bench: $(VENV)/.dev  ## Measure lair against a bare prototype; writes docs/perfo
 	@$(BIN)/python bench/policy.py
 	@$(BIN)/python bench/report.py
 
+compat: $(VENV)/.dev $(COMPAT_PYTHON) $(COMPAT_NODE)/node_modules/.ready  ## Try real clients against lair; writes docs/compatibility.md
+	@$(BIN)/python -m tests.compat $(ARGS)
+
 docs: $(VENV)/.dev  ## Write the generated pages of docs/
 	@$(BIN)/python tools/gen_docs.py
 
-clean:  ## Remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+clean:  ## Remove .venv, the clients under test and caches
+	rm -rf $(VENV) $(COMPAT) $(COMPAT_NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
 $(VENV)/.pip:
 	@echo "Setting up $(VENV) (once; a few minutes, mostly torch) ..."
@@ -73,4 +81,16 @@ $(VENV)/.run: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run
 	@$(PIP) install --quiet -e . --group dev
+	@touch $@
+
+# The list of requirements is whole, so nothing is left to resolve.
+$(COMPAT)/%/.ready: tests/compat/requirements/%.txt
+	@echo "Setting up $(COMPAT)/$* (once; a minute) ..."
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile -r $<
+	@touch $@
+
+$(COMPAT_NODE)/node_modules/.ready: $(COMPAT_NODE)/package-lock.json
+	@cd $(COMPAT_NODE) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -8,13 +8,13 @@ from gateway.access import ACCESS, Access
 from gateway.bodies import parser
 from gateway.clients import Clients
 from gateway.context import CLIENTS, SETTINGS
-from gateway.idempotency import Answers
 from gateway.handlers.docs import DOCUMENT, Document
+from gateway.idempotency import Answers
 from gateway.middleware import add_reply_headers, edge
+from gateway.openapi.document import document_json
 from gateway.recent import RECENT, Recent
 from gateway.repeats import ANSWERS, record_stream
 from gateway.retries import FAILURES, Failures
-from gateway.openapi.document import document_json
 from gateway.routes import definitions, scopes
 from gateway.sessions import SESSIONS, Sessions
 from gateway.withheld import tell_of_withheld_memory

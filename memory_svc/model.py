@@ -137,6 +137,7 @@ class StoredTurn:
     """
 
     key: int
+    user_id: str
     request_id: str
     conversation_id: str
     endpoint: str
@@ -149,9 +150,9 @@ class StoredTurn:
 
 @dataclass(frozen=True, slots=True)
 class TurnFilter:
-    """Which of a user's turns to list, and in which order; empty for all."""
+    """Which turns to list, and in which order; empty for all, a user of None for everybody's."""
 
-    user_id: str
+    user_id: str | None
     endpoint: str = ""
     model: str = ""
     recorded_only: bool = False

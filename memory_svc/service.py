@@ -188,7 +188,8 @@ class ConversationService(ConversationServiceServicer):
     ) -> conversation.GetTurnResponse:
         """Return one stored request with its answer."""
         turn = await self._turns.get(
-            self._user(request.user_id), wire.checked_id("request_id", request.request_id)
+            None if request.all_users else self._user(request.user_id),
+            wire.checked_id("request_id", request.request_id),
         )
         return conversation.GetTurnResponse(turn=wire.from_stored_turn(turn))
 
@@ -198,7 +199,7 @@ class ConversationService(ConversationServiceServicer):
         """List stored requests, by when they came in."""
         place = wire.to_position(request.page_token, 2)
         where = TurnFilter(
-            user_id=self._user(request.user_id),
+            user_id=None if request.all_users else self._user(request.user_id),
             endpoint=request.endpoint,
             model=request.model,
             recorded_only=request.recorded_only,

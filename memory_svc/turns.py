@@ -19,8 +19,8 @@ class Turns:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def get(self, user_id: str, request_id: str) -> StoredTurn:
-        """Return one turn with its content."""
+    async def get(self, user_id: str | None, request_id: str) -> StoredTurn:
+        """Return one turn with its content, anybody's if `user_id` is None."""
         return _existing(await self._store.turn(user_id, request_id), request_id)
 
     async def page(

@@ -175,6 +175,7 @@ def from_stored_message(stored: StoredMessage) -> conversation_pb2.StoredMessage
 def from_stored_turn(turn: StoredTurn) -> conversation_pb2.StoredTurn:
     """Write a turn as it is kept."""
     return conversation_pb2.StoredTurn(
+        user_id=turn.user_id,
         request_id=turn.request_id,
         conversation_id=turn.conversation_id,
         endpoint=turn.endpoint,

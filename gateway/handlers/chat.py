@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from aiohttp import web
 
 from gateway import clients
@@ -61,7 +59,6 @@ def _ask_to_be_stored(request: web.Request, body: ChatBody) -> None:
     address(request, body.call, ENDPOINT)
     if memory.policy in (MEMORY_POLICY_STORE, MEMORY_POLICY_FULL):
         memory.record_json = body.record_json
-        memory.conversation_id = memory.conversation_id or f"conv_{UUID(body.call.request_id).hex}"
 
 
 async def _whole(request: web.Request, call: ChatCall) -> web.Response:

@@ -16,7 +16,6 @@ from gateway.dialects.responses_whole import whole_response_json
 from gateway.handlers.calls import prompt_in
 from gateway.handlers.replies import (
     json_reply,
-    narrowed_user,
     query_count,
     query_text,
     raw_json_reply,
@@ -68,7 +67,7 @@ async def delete_response(request: web.Request) -> web.Response:
     await ask(
         "memory",
         request.app[CLIENTS].conversations.DeleteTurn,
-        DeleteTurnRequest(user_id=narrowed_user(request), request_id=turn.request_id),
+        DeleteTurnRequest(user_id=turn.user_id, request_id=turn.request_id),
         request_id=request_id_of(request),
     )
     return json_reply({"id": request.match_info["id"], "object": "response", "deleted": True})

@@ -39,12 +39,13 @@ _METADATA = re.compile(r"metadata\[(.+)\]")
 
 async def list_completions(request: web.Request) -> web.Response:
     """List stored completions by when they were asked for."""
-    after = query_text(request, "after")
+    after, user_id = query_text(request, "after"), narrowed_user(request)
     page = await ask(
         "memory",
         request.app[CLIENTS].conversations.ListTurns,
         ListTurnsRequest(
-            user_id=narrowed_user(request),
+            user_id=user_id,
+            all_users=not user_id,
             endpoint=ENDPOINT,
             recorded_only=True,
             page_size=query_count(request, "limit", maximum=_MAX_LIST) or _DEFAULT_LIST,
@@ -75,7 +76,7 @@ async def change_completion(request: web.Request) -> web.Response:
         "memory",
         request.app[CLIENTS].conversations.UpdateTurn,
         UpdateTurnRequest(
-            user_id=narrowed_user(request),
+            user_id=turn.user_id,
             request_id=turn.request_id,
             record_json=with_metadata(turn.record_json, metadata),
         ),
@@ -90,7 +91,7 @@ async def delete_completion(request: web.Request) -> web.Response:
     await ask(
         "memory",
         request.app[CLIENTS].conversations.DeleteTurn,
-        DeleteTurnRequest(user_id=narrowed_user(request), request_id=turn.request_id),
+        DeleteTurnRequest(user_id=turn.user_id, request_id=turn.request_id),
         request_id=request_id_of(request),
     )
     found = completion_id(turn.request_id)

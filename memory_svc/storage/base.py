@@ -100,8 +100,8 @@ class MemoryStore(Protocol):
         """
         ...
 
-    async def turn(self, user_id: str, request_id: str) -> StoredTurn | None:
-        """Return one turn with its content; None if there is none."""
+    async def turn(self, user_id: str | None, request_id: str) -> StoredTurn | None:
+        """Return one turn with its content, anybody's if `user_id` is None; None if none."""
         ...
 
     async def turns(

@@ -14,10 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.jsonschema import DRAFT202012
+from jsonschema_rs import Draft202012Validator, Registry
 
 from tests.compat import strict_models
 
@@ -26,6 +23,7 @@ PATH_VARIABLE = "LAIR_OPENAI_DOCUMENT"
 _BESIDE = Path("shared") / "data" / "openai-openapi" / "openapi-2.3.0.json.gz"
 _URI = "urn:openai"
 _SCHEMAS = "/components/schemas/"
+_WHOLE = "x-whole"
 _MOST_MESSAGES = 3
 
 # Returns what is wrong with a value that should be like the schema of this name.
@@ -51,14 +49,14 @@ def document_path() -> Path | None:
 def official(path: Path) -> Judge:
     """Return the judge that goes by the document at `path`."""
     document = with_type_unions(json.loads(gzip.decompress(path.read_bytes())))
-    resource = DRAFT202012.create_resource(document)
-    registry: Registry[Any] = Registry().with_resource(_URI, resource)
+    registry = Registry([(_URI, document)])
     schemas = document["components"]["schemas"]
 
     @cache
     def validator(name: str) -> Any:
         assert name in schemas, f"the document has no schema {name}"
-        return _Validator({"$ref": f"{_URI}#{_SCHEMAS}{name}"}, registry=registry)
+        schema = {"$ref": f"{_URI}#{_SCHEMAS}{name}"}
+        return Draft202012Validator(schema, registry=registry, keywords={_WHOLE: _Whole})
 
     def violations(name: str, value: Any) -> list[str]:
         kind = _member(schemas, name, value)
@@ -70,7 +68,10 @@ def official(path: Path) -> Judge:
 
 
 def with_type_unions(value: Any) -> Any:
-    """Rewrite `nullable: true`, which JSON Schema of today does not know, as a type union."""
+    """Rewrite `nullable: true`, which JSON Schema of today does not know, as a type union.
+
+    Where a number has to be an integer, it is marked as one that may not be written 1.0.
+    """
     if isinstance(value, list):
         return [with_type_unions(item) for item in value]
     if not isinstance(value, dict):
@@ -80,6 +81,8 @@ def with_type_unions(value: Any) -> Any:
         for name, item in value.items()
         if name not in ("example", "examples", "x-oaiMeta")
     }
+    if rewritten.get("type") == "integer":
+        rewritten[_WHOLE] = True
     if rewritten.get("nullable") is not True:
         return rewritten
     del rewritten["nullable"]
@@ -109,19 +112,22 @@ def _member(schemas: dict[str, Any], name: str, value: Any) -> str | None:
 
 
 def _message(name: str, error: Any) -> str:
-    """Word an error by the deepest ones below it, where it is one of a union."""
-    place = "/".join(str(part) for part in error.absolute_path)
-    below = sorted(error.context, key=lambda each: -len(each.absolute_path))[:_MOST_MESSAGES]
-    reasons = "; ".join(each.message[:200] for each in below) or error.message[:300]
-    return f"{name}: {place or 'the whole'}: {reasons}"
+    """Word an error; one of a union by those members that were right the furthest."""
+    place = "/".join(str(part) for part in error.instance_path)
+    members = getattr(error.kind, "context", [])
+    below = sorted(
+        (each for member in members for each in member), key=lambda each: -len(each.instance_path)
+    )
+    reasons = "; ".join(each.message[:200] for each in below[:_MOST_MESSAGES])
+    return f"{name}: {place or 'the whole'}: {reasons or error.message[:300]}"
 
 
-def _is_integer(_: Any, value: Any) -> bool:
-    """Take 1.0 for no integer: typed clients do not."""
-    return isinstance(value, int) and not isinstance(value, bool)
+class _Whole:
+    """A keyword: a number is written without a point, as typed clients want their integers."""
 
+    def __init__(self, *_: object) -> None: ...
 
-_Validator = extend(
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
+    def validate(self, value: object) -> None:
+        """Raise ValueError if it is not."""
+        if isinstance(value, float):
+            raise ValueError(f"{value} is no integer")  # noqa: TRY004  # the interface says so

@@ -90,7 +90,10 @@ class Recorder:
             await reply.prepare(request)
             async for piece in answer.content.iter_any():
                 exchange.reply += piece
-                await reply.write(piece)
+                try:
+                    await reply.write(piece)
+                except ConnectionError:  # the client left, and so do we
+                    return reply
         exchange.complete = True
         with suppress(ConnectionError):  # a client that has all it wants may leave at [DONE]
             await reply.write_eof()

@@ -70,3 +70,12 @@ def test_nothing_is_kept_unless_it_is_asked_for(client: OpenAI) -> None:
     with pytest.raises(NotFoundError):
         client.chat.completions.retrieve(answer.id)
     assert client.chat.completions.list().data == []
+
+
+def test_the_owner_finds_what_a_program_keeps_for_its_user(client: OpenAI) -> None:
+    answer = store(client, "Count to 3", user="somebody")
+    assert client.chat.completions.retrieve(answer.id).id == answer.id
+    assert answer.id in [item.id for item in client.chat.completions.list()]
+    assert client.chat.completions.delete(answer.id).deleted
+    with pytest.raises(NotFoundError):
+        client.chat.completions.retrieve(answer.id)

@@ -233,7 +233,9 @@ class RememberingRouter(ScriptedRouter):
         )
         prompt = list(call.messages)
         is_kept = call.memory.policy in (MEMORY_POLICY_STORE, MEMORY_POLICY_FULL)
-        if is_kept and not self.memory.down:
+        if is_kept and not turn.conversation_id:
+            turn.conversation_id = "derived"
+        elif is_kept and not self.memory.down:
             past = await self.memory.GetHistory(
                 pb.GetHistoryRequest(
                     user_id=call.caller.user_id,

@@ -268,6 +268,17 @@ class TestCounts:
 
 
 class TestOwners:
+    async def test_the_owner_of_the_machine_finds_everybodys_and_whose_they_are(
+        self, memories: Memories
+    ):
+        await memories.append(a_turn("r1", "c", [user("mine")], reply=assistant("yours")))
+        calls = memories.conversations
+        request = conversation.GetTurnRequest(request_id="r1", all_users=True)
+        found = (await calls.GetTurn(request, timeout=10)).turn
+        assert (found.user_id, found.reply.message.text) == ("local", "yours")
+        listed = await calls.ListTurns(conversation.ListTurnsRequest(all_users=True), timeout=10)
+        assert [turn.request_id for turn in listed.turns] == ["r1"]
+
     async def test_another_user_finds_counts_changes_and_deletes_nothing(self, memories: Memories):
         await memories.append(
             a_turn("r1", "c", [user("mine")], reply=assistant("yours"), record_json=b"{}")

@@ -251,8 +251,8 @@ class LocalStore:
             deleted = await delete_message(tx, conversation, message_id, at_us)
         return await self._forget(deleted) is not None
 
-    async def turn(self, user_id: str, request_id: str) -> StoredTurn | None:
-        """Return one turn with its content; None if there is none."""
+    async def turn(self, user_id: str | None, request_id: str) -> StoredTurn | None:
+        """Return one turn with its content, anybody's if `user_id` is None; None if none."""
         return await self._turns.turn(user_id, request_id)
 
     async def turns(

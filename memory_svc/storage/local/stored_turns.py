@@ -21,9 +21,9 @@ from svckit.sqlite import Database
 _PAGE_BYTES = 4 * 1024 * 1024
 
 _TURN = """
-select t.*, c.id as conversation_id, t.instructions is c.instructions as current
+select t.*, o.user_id, c.id as conversation_id, t.instructions is c.instructions as current
 from turn as t join conversation as c on c.key = t.conversation join owner as o on o.key = t.owner
-where o.user_id = :user_id
+where t.owner in (select key from owner where :user_id is null or user_id = :user_id)
 """
 
 _LISTED = """
@@ -100,8 +100,8 @@ class StoredTurns:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def turn(self, user_id: str, request_id: str) -> StoredTurn | None:
-        """Return one turn with its content; None if the user has none of that id."""
+    async def turn(self, user_id: str | None, request_id: str) -> StoredTurn | None:
+        """Return one turn with its content, anybody's if `user_id` is None; None if none."""
         row = await self._row(user_id, request_id)
         return await self._with_content(row) if row else None
 
@@ -147,7 +147,7 @@ class StoredTurns:
             nodes[-1] = PathNode(nodes[-1].hash, Message.FromString(row["reply"]))
         return TreePath(tuple(Message.FromString(each["body"]) for each in system), tuple(nodes))
 
-    async def _row(self, user_id: str, request_id: str) -> sqlite3.Row | None:
+    async def _row(self, user_id: str | None, request_id: str) -> sqlite3.Row | None:
         rows = await self._database.fetch(
             _TURN + "and t.request_id = :request_id",
             {"user_id": user_id, "request_id": request_id},
@@ -164,6 +164,7 @@ class StoredTurns:
         )
         return StoredTurn(
             key=row["key"],
+            user_id=row["user_id"],
             request_id=row["request_id"],
             conversation_id=row["conversation_id"],
             endpoint=row["endpoint"],

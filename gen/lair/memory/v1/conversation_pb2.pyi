@@ -290,6 +290,7 @@ class StoredTurn(_message.Message):
     REPLY_FIELD_NUMBER: _builtins.int
     OTHER_REPLIES_FIELD_NUMBER: _builtins.int
     RECORD_JSON_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's id."""
     conversation_id: _builtins.str
@@ -298,6 +299,8 @@ class StoredTurn(_message.Message):
     """Where the request came in, for example `/v1/responses`. Empty if unknown."""
     record_json: _builtins.bytes
     """The JSON object that the request wanted to find again. Empty for nothing."""
+    user_id: _builtins.str
+    """Who asked."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the request came in."""
@@ -327,10 +330,11 @@ class StoredTurn(_message.Message):
         reply: Global___StoredMessage | None = ...,
         other_replies: _abc.Iterable[_chat_pb2.Message] | None = ...,
         record_json: _builtins.bytes = ...,
+        user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "create_time", b"create_time", "reply", b"reply"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "conversation_id", b"conversation_id", "create_time", b"create_time", "endpoint", b"endpoint", "input", b"input", "other_replies", b"other_replies", "record_json", b"record_json", "reply", b"reply", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "conversation_id", b"conversation_id", "create_time", b"create_time", "endpoint", b"endpoint", "input", b"input", "other_replies", b"other_replies", "record_json", b"record_json", "reply", b"reply", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reply: _TypeAlias = _typing.Literal["reply"]  # noqa: Y015
     _WhichOneofArgType__reply: _TypeAlias = _typing.Literal["_reply", b"_reply"]  # noqa: Y015

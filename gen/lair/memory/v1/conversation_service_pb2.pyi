@@ -715,19 +715,23 @@ class GetTurnRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ALL_USERS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The owner."""
     request_id: _builtins.str
     """The request. Required. TURN_NOT_FOUND if the user has none of that id."""
+    all_users: _builtins.bool
+    """Look through all users' requests. For the owner of the machine."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        all_users: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_users", b"all_users", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -792,6 +796,7 @@ class ListTurnsRequest(_message.Message):
     NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    ALL_USERS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The owner."""
     endpoint: _builtins.str
@@ -808,6 +813,8 @@ class ListTurnsRequest(_message.Message):
     """The latest first; else the oldest."""
     model: _builtins.str
     """Only those this model answered. Empty for all."""
+    all_users: _builtins.bool
+    """All users' requests. For the owner of the machine."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Only those whose `record_json` has a `metadata` object with all these values."""
@@ -824,10 +831,11 @@ class ListTurnsRequest(_message.Message):
         newest_first: _builtins.bool = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         model: _builtins.str = ...,
+        all_users: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_request_id", b"after_request_id", "endpoint", b"endpoint", "metadata", b"metadata", "model", b"model", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "recorded_only", b"recorded_only", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_request_id", b"after_request_id", "all_users", b"all_users", "endpoint", b"endpoint", "metadata", b"metadata", "model", b"model", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "recorded_only", b"recorded_only", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
