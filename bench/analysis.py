@@ -1,8 +1,9 @@
 """What the figures of a run say: medians, what each system adds, and the bar.
 
-Pure functions of a `Run`, which is what bench/results/overhead.json holds. Every
-ratio is taken within a round, between measurements seconds apart, and only then
-the median over the rounds: on a shared machine a slow minute hits both sides.
+Pure functions of a `Run`, which is what bench/results/overhead.json holds, and of a
+`Soak`, which is what bench/results/soak.json holds. Of a run every ratio is taken
+within a round, between measurements seconds apart, and only then the median over the
+rounds: on a shared machine a slow minute hits both sides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from statistics import median
 BAR = 1.5
 BASELINE = "direct"
 YARDSTICKS = {"lair": "bare", "lair_separate": "bare_hop", "lair_logging": "bare"}
+# Of a soak: how long the event loop may be held, unless an idle one beside it was held half as
+# long, and how much memory may grow.
+STALL_MS, _AS_LONG_AS_IDLE = 100.0, 2.0
+MOST_GROWTH = 0.05
 # Stricter than the bar asks: the same prototype on lair's own event loop and JSON library.
 REFERENCES = {"lair": "tuned", "lair_separate": "tuned_hop"}
 
@@ -54,6 +59,41 @@ class Run:
     titles: dict[str, str]
     missing: dict[str, str]
     cells: list[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """What a run showed: memory in MB, lateness of the event loops in milliseconds."""
+
+    seconds: float
+    idle_streams: int
+    active_streams: int
+    requests: int
+    rss_begin_mb: float
+    rss_end_mb: float
+    late_p50_ms: float
+    late_max_ms: float
+    held_max_ms: float
+    stalls: int
+    idle_loop_late_p50_ms: float
+    idle_loop_late_max_ms: float
+    idle_loop_held_max_ms: float
+    idle_loop_stalls: int
+
+    @property
+    def growth(self) -> float:
+        """How much memory was gained, as a share of that at the beginning."""
+        return self.rss_end_mb / self.rss_begin_mb - 1
+
+    @property
+    def steady(self) -> bool:
+        """Whether memory stayed within the bound."""
+        return self.growth <= MOST_GROWTH
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the loop was never held for longer than the bound, or than an idle one was."""
+        return self.held_max_ms <= max(STALL_MS, _AS_LONG_AS_IDLE * self.idle_loop_held_max_ms)
 
 
 @dataclass(frozen=True, slots=True)

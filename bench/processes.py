@@ -67,7 +67,7 @@ def _lair_environment(folder: Path, stub: str) -> Mapping[str, str]:
     }
 
 
-def _quiet_lair_environment(folder: Path, stub: str) -> Mapping[str, str]:
+def quiet_lair_environment(folder: Path, stub: str) -> Mapping[str, str]:
     return {**_lair_environment(folder, stub), "LAIR_LOG_LEVEL": "warning"}
 
 
@@ -77,8 +77,8 @@ SYSTEMS = (
     System("bare_hop", "bare prototype with the hop", _bare("--hop")),
     System("tuned", "tuned prototype, one process", _bare("--tuned")),
     System("tuned_hop", "tuned prototype with the hop", _bare("--hop", "--tuned")),
-    System("lair", "`lair up`", _lair(), _quiet_lair_environment),
-    System("lair_separate", "`lair up --separate`", _lair("--separate"), _quiet_lair_environment),
+    System("lair", "`lair up`", _lair(), quiet_lair_environment),
+    System("lair_separate", "`lair up --separate`", _lair("--separate"), quiet_lair_environment),
     System("lair_logging", "`lair up`, default logging", _lair(), _lair_environment),
 )
 
@@ -102,7 +102,7 @@ def running(system: System, upstream: str) -> Iterator[int]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         environment = system.environment(folder / "data", upstream)
-        with _process(system.command(port, upstream), environment, folder) as process:
+        with program(system.command(port, upstream), environment, folder) as process:
             _wait_for_answer(process, port, folder)
             yield port
 
@@ -121,7 +121,7 @@ def free_ports(count: int) -> int:
 
 
 @contextmanager
-def _process(
+def program(
     arguments: list[str], environment: Mapping[str, str], folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a Python program and whatever it starts; at the end stop them all.

@@ -18,11 +18,14 @@ import msgspec
 from bench.analysis import (
     BAR,
     BASELINE,
+    MOST_GROWTH,
     REFERENCES,
+    STALL_MS,
     Cell,
     Comparison,
     Row,
     Run,
+    Soak,
     comparisons,
     rows,
 )
@@ -30,6 +33,7 @@ from bench.analysis import (
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "overhead.json"
 POLICY = ROOT / "bench" / "results" / "policy.json"
+SOAK = ROOT / "bench" / "results" / "soak.json"
 PAGE = ROOT / "docs" / "performance.md"
 _TEXT_COLUMNS = ("", "load", "measure", "bar")
 _FACTS_NOT_VERSIONS = ("date", "cores", "system", "python", "rounds", "requests")
@@ -106,6 +110,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only fail where the page is stale")
     args = parser.parse_args()
     text = page(read_run(RESULTS)) + choosing(json.loads(POLICY.read_text(encoding="utf-8")))
+    text += soaking(msgspec.json.decode(SOAK.read_bytes(), type=Soak))
     if not args.check:
         PAGE.write_text(text, encoding="utf-8")
         return 0
@@ -256,6 +261,31 @@ def choosing(result: dict[str, Any]) -> str:
         "(`bench/policy.py`), the policy and a free\nqueue add "
         f"{result['added_ms'] * 1000:.0f} µs to a request; the bar is 200 µs.\n\n"
         + _table(("", "µs"), lines)
+    )
+
+
+def soaking(soak: Soak) -> str:
+    """Return the section on what `bench/soak.py` found."""
+    lines = [
+        (what, f"{own:.4g}", f"{idle:.4g}")
+        for what, own, idle in (
+            ("latest wake-up, ms", soak.late_max_ms, soak.idle_loop_late_max_ms),
+            ("latest of a second, median, ms", soak.late_p50_ms, soak.idle_loop_late_p50_ms),
+            ("longest held, ms", soak.held_max_ms, soak.idle_loop_held_max_ms),
+            (f"times held for more than {STALL_MS:.0f} ms", soak.stalls, soak.idle_loop_stalls),
+        )
+    ]
+    lines.append(("memory, MB", f"{soak.rss_begin_mb:.0f} to {soak.rss_end_mb:.0f}", "-"))
+    steady, smooth = ("met" if bar else "**not met**" for bar in (soak.steady, soak.smooth))
+    return (
+        "\n## Many streams for long\n\n"
+        f"{soak.idle_streams} streams that say a word every 20 s and {soak.active_streams} that "
+        "say one every 50 ms, on one process of\ngateway and router, for "
+        f"{soak.seconds:.0f} s after a warm-up (`bench/soak.py`); {soak.requests:,} streams began "
+        f"and\nended in that time. Memory may grow by {MOST_GROWTH:.0%}: {steady} "
+        f"({soak.growth:+.1%}). The event loop may\nnot be held for more than {STALL_MS:.0f} ms, "
+        f"or twice as long as an idle one beside it: {smooth}. Held\nis how late a wake-up was, "
+        "less what it waited for a core.\n\n" + _table(("", "lair", "an idle event loop"), lines)
     )
 
 

@@ -208,7 +208,9 @@ def _json(value: Any) -> bytes:
 
 async def serve(port: int) -> None:
     """Serve on loopback until cancelled."""
-    server = await asyncio.get_running_loop().create_server(StubProtocol, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(
+        StubProtocol, "127.0.0.1", port, backlog=1024
+    )
     async with server:
         await server.serve_forever()
 

@@ -319,7 +319,7 @@ def _nobody(wish: Wish, refused: Sequence[Refused], views: Sequence[BackendView]
         message = f"no backend may take this request: {listed}"
         return ServiceError("NO_BACKEND", message, model=wish.model)
     names = ", ".join(view.name for view in views)
-    message = f"no backend serves a {wish.kind} model just now (there are: {names}); see /health"
+    message = f"no backend has a model for {wish.kind} just now (there are: {names}); see /health"
     return ServiceError("NO_BACKEND", message, model=wish.model)
 
 

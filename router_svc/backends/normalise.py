@@ -177,7 +177,7 @@ class StreamNormaliser:
             return
         if index not in self._answered:
             self._note(index, event.delta)
-        if not reason:
+        if not reason and any(extras):
             event.delta.choice_extra_json, event.delta.chunk_extra_json = extras
         events.append(event)
 

@@ -9,10 +9,10 @@ import msgspec
 import openai
 import pytest
 
-from bench.analysis import Cell, Comparison, Figures, Run, Spread, comparisons, rows
+from bench.analysis import Cell, Comparison, Figures, Run, Soak, Spread, comparisons, rows
 from bench.load import Load, LoadError, Reply, count_chunks, dechunk, measure, percentile
 from bench.processes import SYSTEMS, NotStarted, System, running, stub_server, without_paths
-from bench.report import page, read_run
+from bench.report import page, read_run, soaking
 
 
 def figures(p50: float, rate: float, ttft: float | None = None) -> Figures:
@@ -263,3 +263,21 @@ def test_a_program_that_ends_is_not_started_and_says_why():
         running(broken, ""),
     ):
         pytest.fail("it ran")
+
+
+SOAK = Soak(600.0, 500, 50, 6000, 100.0, 101.0, 10.0, 260.0, 40.0, 0, 5.0, 200.0, 20.0, 0)
+
+
+def test_the_soak_is_told_with_its_verdicts() -> None:
+    told = soaking(SOAK)
+    assert "+1.0%" in told
+    assert "| longest held, ms | 40 | 20 |" in told
+    assert "| memory, MB | 100 to 101 | - |" in told
+    assert told.count("not met") == 0
+    assert soaking(replace(SOAK, rss_end_mb=150.0, held_max_ms=250.0)).count("**not met**") == 2
+
+
+def test_a_stall_that_an_idle_loop_had_too_is_not_lairs() -> None:
+    held = replace(SOAK, held_max_ms=250.0)
+    assert not held.smooth
+    assert replace(held, idle_loop_held_max_ms=150.0).smooth
