@@ -37,7 +37,9 @@ class Answer:
             call = self.calls.get(piece.index)
             if call is None:
                 function = FunctionCall(name=piece.name)
-                call = ToolCall(id=piece.id, type=piece.type, function=function)
+                call = ToolCall(
+                    id=piece.id, type=piece.type, function=function, extra_json=piece.extra_json
+                )
                 self.calls[piece.index] = call
             call.function.arguments += piece.arguments
             if piece.extra_json:

@@ -30,7 +30,7 @@ from lair.metrics.v1.usage_pb2 import (
     RequestRecord,
     Status,
 )
-from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
+from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent, Delta
 from router_svc.answer import Answer
 from router_svc.model import Call
 from svckit.errors import TABLE
@@ -126,7 +126,7 @@ class Trace:
         """Note what is relayed."""
         for event in events:
             if event.HasField("delta"):  # first, as this is for every token
-                if self._first_token_us is None:
+                if self._first_token_us is None and _says_something(event.delta):
                     self._first_token_us = _since(self._clock)
                 answer = self._answers.get(event.delta.index)
                 if answer is None:
@@ -259,6 +259,11 @@ class Trace:
     def _reply(self, place: int) -> Message | None:
         answer = self._answers.get(place)
         return answer.message() if answer else None
+
+
+def _says_something(delta: Delta) -> bool:
+    """Tell a piece of the answer from news of its making, as llama.cpp sends of its prompt."""
+    return bool(delta.text or delta.reasoning or delta.refusal or delta.tool_calls)
 
 
 def _since(clock: float) -> int:

@@ -20,6 +20,7 @@ from gateway.dialects.json_body import decode_object
 from gateway.dialects.json_extra import INT64_MAX, Fields, wrong
 from gateway.dialects.request_fields import take_model
 from lair.router.v1.chat_pb2 import ChatCall
+from svckit.json_depth import decode_shallow
 
 _MAX_TEMPERATURE = 1
 _THEIRS = (
@@ -147,7 +148,7 @@ def _take_identity(fields: Fields) -> dict[str, Any]:
 def _session_in_json(user: str) -> tuple[str, str] | None:
     """Return the session of an id that newer versions of Claude Code write as JSON."""
     try:
-        value = msgspec.json.decode(user) if user.startswith("{") else None
+        value = decode_shallow(user.encode()) if user.startswith("{") else None
     except msgspec.DecodeError:
         return None
     session = value.get("session_id") if isinstance(value, dict) else None

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.dialects.json_extra import optional_json
 from lair.common.v1.chat_pb2 import Message, ToolCall
+from svckit.json_depth import decode_shallow
 
 Item = dict[str, Any]
 # Tells our own encrypted reasoning from another server's.
@@ -124,7 +125,7 @@ def call_id_of(call_id: str, origin: str, index: int) -> str:
 def custom_input(arguments: str) -> str:
     """Return the text that a custom tool was given, out of its function's arguments."""
     try:
-        given = msgspec.json.decode(arguments)
+        given = decode_shallow(arguments.encode())
     except msgspec.DecodeError:
         return arguments
     text = given.get("input") if isinstance(given, dict) else None

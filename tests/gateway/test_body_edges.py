@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 
 from lair.common.v1.chat_pb2 import FunctionCall, ToolCall
+from lair.router.v1.chat_pb2 import ToolCallDelta
 from tests.gateway.conftest import Stack
-from tests.gateway.scripted import whole
+from tests.gateway.scripted import completed, delta, finish, started, whole
 
 PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"),
@@ -122,3 +123,30 @@ async def test_deep_arguments_in_an_answer_are_no_fault_of_ours(
     async with stack.http.post(stack.url + path, json={"model": "auto"} | ASKED) as reply:
         assert reply.status == 200
         assert "[" * 950 in await reply.text()
+
+
+CUSTOM = {"input": "Hi", "tools": [{"type": "custom", "name": "f"}]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_deep_arguments_of_a_custom_tool_are_its_text(stack: Stack, stream: bool):
+    arguments = '{"input":' + "[" * 950 + "]" * 950 + "}"
+    stack.router.answer = whole()
+    function = FunctionCall(name="f", arguments=arguments)
+    [choice] = stack.router.answer.completion.choices
+    choice.message.tool_calls.append(ToolCall(id="c", type="function", function=function))
+    call = ToolCallDelta(id="c", type="function", name="f", arguments=arguments)
+    stack.router.steps = [[started(), delta(tool_calls=[call]), finish("tool_calls"), completed()]]
+    body = {"model": "auto", "stream": stream} | CUSTOM
+    async with stack.http.post(f"{stack.url}/v1/responses", json=body) as reply:
+        assert reply.status == 200
+        answer = await reply.text()
+    assert "custom_tool_call" in answer
+    assert "[" * 950 in answer
+    assert "server_error" not in answer
+
+
+async def test_a_deep_user_id_is_a_users_id_like_any_other(stack: Stack):
+    body = {"model": "auto", "metadata": {"user_id": '{"a":' * DEEP}} | ASKED
+    async with stack.http.post(f"{stack.url}/v1/messages", json=body) as reply:
+        assert reply.status == 200
