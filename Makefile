@@ -12,7 +12,7 @@ COMPAT_NODE := tests/compat/node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types layers protos protos-check fmt bench compat docs clean
+.PHONY: help setup run test check lint types layers protos protos-check fmt bench soak compat docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ fmt: $(VENV)/.dev  ## Format code and contracts
 bench: $(VENV)/.dev  ## Measure lair against a bare prototype; writes docs/performance.md
 	@$(BIN)/python bench/overhead.py $(ARGS)
 	@$(BIN)/python bench/policy.py
+	@$(BIN)/python bench/report.py
+
+soak: $(VENV)/.dev  ## Keep a gateway busy for ten minutes; writes docs/performance.md
+	@$(BIN)/python -m bench.soak $(ARGS)
 	@$(BIN)/python bench/report.py
 
 compat: $(VENV)/.dev $(COMPAT_PYTHON) $(COMPAT_NODE)/node_modules/.ready  ## Try real clients against lair; writes docs/compatibility.md
