@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from aiohttp import web
 
 from gateway.clients import Clients
@@ -12,12 +14,19 @@ SETTINGS = web.AppKey("settings", Settings)
 CLIENTS = web.AppKey("clients", Clients)
 
 _REQUEST_ID = web.RequestKey("request_id", str)
+_BEGIN = web.RequestKey("begin", float)
 _KEY = web.RequestKey("key", ApiKey)
 
 
 def set_request_id(request: web.Request, request_id: str) -> None:
-    """Name the request; done once, before any handler runs."""
+    """Name the request and note that it begins; done once, before any handler runs."""
     request[_REQUEST_ID] = request_id
+    request[_BEGIN] = time.perf_counter()
+
+
+def begin_of(request: web.Request) -> float:
+    """Return when the request began, by `time.perf_counter`."""
+    return request[_BEGIN]
 
 
 def has_request_id(request: web.Request) -> bool:

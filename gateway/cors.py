@@ -1,13 +1,14 @@
 """Which browser pages may call the gateway (CORS).
 
 Pages of this machine and of desktop programs may, by the list Ollama has tested for
-years. The origin `null` may not: any page can take it on.
+years, and those whose origins the owner allows. The origin `null` may not: any page can
+take it on.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from gateway.headers import RESPONSE_HEADERS
 
@@ -20,18 +21,18 @@ _METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 _MAX_AGE_SECONDS = "86400"
 
 
-def is_foreign(headers: Mapping[str, str]) -> bool:
+def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
     """Tell whether a page that may not call the gateway sent a request."""
     origin = headers.get("Origin")
-    return origin is not None and not _ALLOWED_ORIGIN.fullmatch(origin)
+    return origin is not None and not _may_call(origin, allowed)
 
 
-def reply_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def reply_headers(headers: Mapping[str, str], allowed: Collection[str]) -> dict[str, str]:
     """Return what lets the page that sent `headers` read the reply."""
     origin = headers.get("Origin")
     if origin is None:
         return {}
-    if not _ALLOWED_ORIGIN.fullmatch(origin):
+    if not _may_call(origin, allowed):
         return {"vary": "Origin"}
     return {
         "vary": "Origin",
@@ -40,13 +41,18 @@ def reply_headers(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def preflight_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def preflight_headers(headers: Mapping[str, str], allowed: Collection[str]) -> dict[str, str]:
     """Return the answer to a page that asks what it may send."""
     origin = headers.get("Origin")
-    if origin is None or not _ALLOWED_ORIGIN.fullmatch(origin):
+    if origin is None or not _may_call(origin, allowed):
         return {}
     return {
         "access-control-allow-methods": _METHODS,
         "access-control-allow-headers": headers.get("Access-Control-Request-Headers", "*"),
         "access-control-max-age": _MAX_AGE_SECONDS,
     }
+
+
+def _may_call(origin: str, allowed: Collection[str]) -> bool:
+    named = (each.lower().rstrip("/") for each in allowed)
+    return bool(_ALLOWED_ORIGIN.fullmatch(origin)) or origin.lower() in named

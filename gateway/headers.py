@@ -25,6 +25,9 @@ REQUEST_HEADERS = {
 RESPONSE_HEADERS = {
     "x-request-id": "the request's id, also in logs and records",
     "x-client-request-id": "the client's own name for the request",
+    "openai-processing-ms": "how long it took until the reply began",
+    "openai-version": "the version of OpenAI's API that is spoken",
+    "openai-organization": "as it was sent",
     "x-conversation-id": "the conversation the request belongs to",
     "x-should-retry": "whether sending it again may help",
     "retry-after": "after how many seconds",

@@ -12,7 +12,14 @@ from uuid_utils import uuid7
 
 from gateway import cors
 from gateway.access import ACCESS
-from gateway.context import SETTINGS, has_request_id, key_of, request_id_of, set_request_id
+from gateway.context import (
+    SETTINGS,
+    begin_of,
+    has_request_id,
+    key_of,
+    request_id_of,
+    set_request_id,
+)
 from gateway.dialects.errors import error_body, error_headers, is_anthropic
 from gateway.headers import printable
 from svckit.errors import ServiceError
@@ -25,6 +32,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # nginx's number for a client that left; nobody receives it, the log shows it.
 _CLIENT_CLOSED_REQUEST = 499
 _POLLED = ("/health", "/metrics")
+# Of the API that lair speaks; the header has said so since.
+_OPENAI_VERSION = "2020-10-01"
 
 
 @web.middleware
@@ -60,13 +69,27 @@ async def add_reply_headers(request: web.Request, response: web.StreamResponse) 
     response.headers["x-request-id"] = request_id_of(request)
     if is_anthropic(request.path):
         response.headers["request-id"] = request_id_of(request)
+    else:
+        response.headers.update(_openai_headers(request))
     own = request.headers.get("X-Request-ID") or request.headers.get("X-Client-Request-ID")
     if own:
         response.headers["x-client-request-id"] = printable(own)
-    response.headers.update(cors.reply_headers(request.headers))
+    response.headers.update(cors.reply_headers(request.headers, _origins(request)))
     key = key_of(request)
     if key is not None and key.limited:
         response.headers.update(request.app[ACCESS].limit_headers(key))
+
+
+def _openai_headers(request: web.Request) -> dict[str, str]:
+    """Return what OpenAI's own replies say of themselves."""
+    milliseconds = (time.perf_counter() - begin_of(request)) * 1000
+    headers = {"openai-processing-ms": f"{milliseconds:.0f}", "openai-version": _OPENAI_VERSION}
+    organization = request.headers.get("OpenAI-Organization")
+    return headers | {"openai-organization": printable(organization)} if organization else headers
+
+
+def _origins(request: web.Request) -> tuple[str, ...]:
+    return request.app[SETTINGS].gateway.allowed_origins
 
 
 def as_service_error(error: Exception, request_id: str) -> ServiceError:
@@ -81,7 +104,8 @@ def as_service_error(error: Exception, request_id: str) -> ServiceError:
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method == "OPTIONS":
-        return web.Response(status=204, headers=cors.preflight_headers(request.headers))
+        headers = cors.preflight_headers(request.headers, _origins(request))
+        return web.Response(status=204, headers=headers)
     try:
         _refuse_strange_pages(request)
         access = request.app[ACCESS]
@@ -117,7 +141,9 @@ def _refuse_strange_pages(request: web.Request) -> None:
             f"the request is for {host!r}, and lair answers for this machine only; add the name "
             "to gateway.allowed_hosts if it is one of yours",
         )
-    if request.method not in ("GET", "HEAD") and cors.is_foreign(request.headers):
+    if request.method not in ("GET", "HEAD") and cors.is_foreign(
+        request.headers, settings.allowed_origins
+    ):
         raise ServiceError("PERMISSION_DENIED", "web pages of other sites may not use this lair")
 
 

@@ -38,6 +38,11 @@ class Gateway(Section):
         description="Other names than localhost that requests may be for, where it listens on "
         "loopback: of a reverse proxy, say.",
     )
+    allowed_origins: tuple[str, ...] = Field(
+        (),
+        description="Web pages that may call lair besides those of this machine, by their origin: "
+        "`https://chat.example.org`.",
+    )
     max_body_mb: int = Field(
         64, ge=1, le=1024, description="Largest request body, in MiB; images count."
     )

@@ -233,7 +233,7 @@ def test_every_header_of_an_answer_is_explained_and_may_be_read_by_pages():
         backend="b", model="m", reason="r", context_cut="c", queue_duration=to_duration(10**6)
     )
     sent = outcome_headers(route, MemoryOutcome(conversation_id="c"))
-    exposed = cors.reply_headers(headers(Origin="http://localhost"))
+    exposed = cors.reply_headers(headers(Origin="http://localhost"), ())
     assert set(sent) <= set(RESPONSE_HEADERS)
     assert exposed["access-control-expose-headers"].split(", ") == list(RESPONSE_HEADERS)
 
@@ -271,11 +271,20 @@ def test_an_error_says_whether_and_when_to_try_again():
     ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1", "app://x", "tauri://y"],
 )
 def test_pages_of_this_machine_may_read_replies(origin):
-    allowed = cors.reply_headers(headers(Origin=origin))
+    allowed = cors.reply_headers(headers(Origin=origin), ())
     assert allowed["access-control-allow-origin"] == origin
     assert "x-request-id" in allowed["access-control-expose-headers"]
     asked = headers(Origin=origin, Access_Control_Request_Headers="x-a, authorization")
-    assert cors.preflight_headers(asked)["access-control-allow-headers"] == "x-a, authorization"
+    assert cors.preflight_headers(asked, ())["access-control-allow-headers"] == "x-a, authorization"
+
+
+def test_pages_that_the_owner_allows_may_as_well():
+    asked = headers(Origin="https://chat.example.org")
+    allowed = ("https://Chat.example.org/",)
+    assert cors.reply_headers(asked, allowed)["access-control-allow-origin"] == asked["Origin"]
+    assert cors.preflight_headers(asked, allowed)
+    assert not cors.is_foreign(asked, allowed)
+    assert cors.is_foreign(headers(Origin="https://example.org"), allowed)
 
 
 @pytest.mark.parametrize(
@@ -283,5 +292,5 @@ def test_pages_of_this_machine_may_read_replies(origin):
     ["https://evil.example", "http://localhost.evil.example", "null", "http://localhost:1x"],
 )
 def test_other_pages_may_not(origin):
-    assert cors.reply_headers(headers(Origin=origin)) == {"vary": "Origin"}
-    assert cors.preflight_headers(headers(Origin=origin)) == {}
+    assert cors.reply_headers(headers(Origin=origin), ()) == {"vary": "Origin"}
+    assert cors.preflight_headers(headers(Origin=origin), ()) == {}

@@ -209,3 +209,14 @@ async def test_a_service_that_is_down_is_a_503_at_once(stack, unused_tcp_port):
     ):
         assert reply.status == 503
         assert (await reply.json())["error"]["code"] == "service_unavailable"
+
+
+async def test_replies_say_of_themselves_what_openais_do(stack: Stack):
+    named = {"OpenAI-Organization": "org-1"}
+    async with stack.http.get(f"{stack.url}/v1/models", headers=named) as reply:
+        assert reply.headers["openai-version"] == "2020-10-01"
+        assert reply.headers["openai-organization"] == "org-1"
+        assert int(reply.headers["openai-processing-ms"]) >= 0
+    async with stack.http.post(f"{stack.url}/v1/messages", data=b"{") as reply:
+        assert reply.headers["request-id"] == reply.headers["x-request-id"]
+        assert "openai-version" not in reply.headers
