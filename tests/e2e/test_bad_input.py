@@ -50,7 +50,7 @@ def test_a_bad_body_is_explained(
     ("method", "path", "status"),
     [
         ("GET", "/v1/nothing", 404),
-        ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/embeddings", 405),
         ("GET", "/memory/conversations/none", 404),
         ("GET", "/memory/conversations?limit=many", 400),
         ("GET", "/metrics/dashboard?tz=Nowhere/City", 400),

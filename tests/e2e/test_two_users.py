@@ -110,13 +110,18 @@ async def settle_in(alice: Person) -> Prey:
         "POST", "/memory/conversations", {"title": f"Vault {_TITLED}", "tags": ["safe"]}
     )
 
-    async def kept() -> bool:
-        asked = await alice.asks("GET", f"/v1/responses/{response['id']}")
+    async def answers() -> tuple[int, int, int]:
+        asked, _ = await alice.asks("GET", f"/v1/responses/{response['id']}")
         found = await alice.gets("GET", "/memory/search?q=vault")
-        recent = await alice.gets("GET", "/metrics/recent")
-        return asked[0] == 200 and len(found["passages"]) > 0 and len(recent["requests"]) == 3
+        counted = await alice.gets("GET", "/metrics/recent")
+        return asked, len(found["passages"]), len(counted["requests"])
+
+    async def kept() -> bool:
+        status, passages, requests = await answers()
+        return status == 200 and passages > 0 and requests >= 3
 
     await became(kept, "what Alice said is stored and counted")
+    assert (await answers())[2] == 3
     items = await alice.gets("GET", f"/v1/conversations/{listed['id']}/items")
     recent = await alice.gets("GET", "/metrics/recent")
     names = (

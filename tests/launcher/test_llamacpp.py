@@ -16,7 +16,7 @@ import aiohttp
 
 from launcher.probes import answers_http
 from svckit.lifecycle import SUPERVISED_VARIABLE
-from tests.launcher.support import GGUF
+from tests.launcher.support import GGUF, until
 
 WITHOUT_WHEEL = (
     "import sys; sys.modules['xllamacpp'] = None; from launcher.cli import main; main(['llamacpp'])"
@@ -94,10 +94,19 @@ async def test_context_is_for_each_parallel_request(environment: dict[str, str],
 
 async def test_sigterm_ends_it_cleanly(environment: dict[str, str], port: int) -> None:
     async with serving(environment, port) as process:
+        # llama.cpp answers from a thread of its own, perhaps before Python listens to signals.
+        await until(lambda: _catches(process.pid, signal.SIGTERM))
         process.send_signal(signal.SIGTERM)
         await process.communicate()
 
     assert process.returncode == os.EX_OK
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    return bool(int(status["SigCgt"], 16) >> (number - 1) & 1)
 
 
 async def test_it_ends_when_its_supervisor_is_gone(environment: dict[str, str], port: int) -> None:
