@@ -14,7 +14,7 @@ import grpc
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gateway.limits import Limits
-from gateway.metering import counted, spend
+from gateway.metering import counted, prompt_counted, spend
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
 from lair.metrics.v1.report_service_pb2_grpc import ReportServiceStub
@@ -102,39 +102,42 @@ async def ask(
 
 async def chat(clients: Clients, call: ChatCall) -> ChatResponse:
     """Have a chat answered at once."""
-    answer = await ask(
-        "router",
-        clients.router.Chat,
-        ChatRequest(call=call),
-        request_id=call.request_id,
-        seconds=MODEL_SECONDS,
-    )
+    with prompt_counted(clients.limits, call):
+        answer = await ask(
+            "router",
+            clients.router.Chat,
+            ChatRequest(call=call),
+            request_id=call.request_id,
+            seconds=MODEL_SECONDS,
+        )
     spend(clients.limits, call, answer.completion)
     return answer
 
 
 async def complete(clients: Clients, call: CompletionCall) -> CompleteResponse:
     """Have a text completed at once."""
-    answer = await ask(
-        "router",
-        clients.router.Complete,
-        CompleteRequest(call=call),
-        request_id=call.request_id,
-        seconds=MODEL_SECONDS,
-    )
+    with prompt_counted(clients.limits, call):
+        answer = await ask(
+            "router",
+            clients.router.Complete,
+            CompleteRequest(call=call),
+            request_id=call.request_id,
+            seconds=MODEL_SECONDS,
+        )
     spend(clients.limits, call, answer.completion)
     return answer
 
 
 async def embed(clients: Clients, call: EmbeddingCall) -> EmbedResponse:
     """Have texts turned into vectors."""
-    answer = await ask(
-        "router",
-        clients.router.Embed,
-        EmbedRequest(call=call),
-        request_id=call.request_id,
-        seconds=MODEL_SECONDS,
-    )
+    with prompt_counted(clients.limits, call):
+        answer = await ask(
+            "router",
+            clients.router.Embed,
+            EmbedRequest(call=call),
+            request_id=call.request_id,
+            seconds=MODEL_SECONDS,
+        )
     spend(clients.limits, call, answer.result)
     return answer
 

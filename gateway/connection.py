@@ -50,11 +50,7 @@ class Connection(web.RequestHandler):
         """Send a reply; what aiohttp answers before any middleware ran is worded anew."""
         if resp.status == HTTPStatus.EXPECTATION_FAILED and isinstance(request, web.Request):
             set_request_id(request, str(uuid7()))
-            wanted = request.headers.get("Expect", "")
-            message = f"the header Expect is {wanted!r}; send 100-continue, or leave it out"
-            request_id = request_id_of(request)
-            log.info("request refused", status=_BAD_REQUEST, error=message, request_id=request_id)
-            resp = _reply(request, invalid_field("Expect", message), request_id)
+            resp = _refusal(request, _unmet(request), request_id_of(request))
         return await super().finish_response(request, resp, start_time)
 
     def handle_error(
@@ -70,11 +66,13 @@ class Connection(web.RequestHandler):
         request_id = str(uuid7())
         if status == _BAD_REQUEST:
             error = ServiceError("INVALID_BODY", _explain(exc, message or ""))
-            log.info("request refused", status=status, error=error.message, request_id=request_id)
+            response = _refusal(request, error, request_id)
+        elif isinstance(exc, UnicodeEncodeError) and "Expect" in request.headers:
+            # aiohttp repeats the header, and fails at one that is not UTF-8.
+            response = _refusal(request, _unmet(request), request_id)
         else:
             fault = exc if isinstance(exc, Exception) else RuntimeError(message)
-            error = as_service_error(fault, request_id)
-        response = _reply(request, error, request_id)
+            response = _reply(request, as_service_error(fault, request_id), request_id)
         response.headers["x-request-id"] = request_id
         response.force_close()
         return response
@@ -85,6 +83,17 @@ class Connection(web.RequestHandler):
         request = self._current_request
         body = waiting[-1] if waiting else request.content if request else None
         return None if body is None or body.is_eof() or body.exception() else body
+
+
+def _unmet(request: web.BaseRequest) -> ServiceError:
+    wanted = request.headers.get("Expect", "")
+    message = f"the header Expect is {wanted!r}; send 100-continue, or leave it out"
+    return invalid_field("Expect", message)
+
+
+def _refusal(request: web.BaseRequest, error: ServiceError, request_id: str) -> web.Response:
+    log.info("request refused", status=_BAD_REQUEST, error=error.message, request_id=request_id)
+    return _reply(request, error, request_id)
 
 
 def _reply(request: web.BaseRequest, error: ServiceError, request_id: str) -> web.Response:

@@ -6,6 +6,7 @@ in the middle, a token is taken for every four bytes of the prompt's and the ans
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, Protocol, TypeVar
@@ -37,6 +38,16 @@ def spend(limits: Limits, call: Call, answer: ChatCompletion | EmbeddingList) ->
     if limits.counts(call.caller.key_id):
         size = answer.ByteSize() if isinstance(answer, ChatCompletion) else 0
         limits.spend(call.caller.key_id, _tokens(call, answer.usage, size))
+
+
+@contextmanager
+def prompt_counted(limits: Limits, call: Call) -> Iterator[None]:
+    """Count the prompt of an answer in one piece whose client leaves before it is there."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        spend(limits, call, ChatCompletion())
+        raise
 
 
 def counted(

@@ -102,7 +102,7 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
         return ()
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise KeyFileError(f"{path}: is no file of keys: {error}") from error
 
 

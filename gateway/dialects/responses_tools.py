@@ -80,7 +80,7 @@ def _shown(value: object, path: str) -> dict[str, Any]:
     if kind == "function":
         nested = fields.object("function")  # as the chat API writes it
         if nested is not None:
-            tool = {"type": kind, **nested}
+            tool = {**nested, "type": kind}
             fields = Fields(tool, fields.path("function"))
         fields.object("parameters")
         fields.flag("strict")
@@ -143,7 +143,8 @@ def _narrowed(choice: Any, offered: Sequence[Tool]) -> tuple[Any, tuple[Tool, ..
     if not isinstance(choice, dict):
         return choice, tuple(offered)
     if choice["type"] == "allowed_tools":
-        allowed = {tool.get("name") for tool in choice.get("tools") or () if isinstance(tool, dict)}
+        named = (tool.get("name") for tool in choice.get("tools") or () if isinstance(tool, dict))
+        allowed = {name for name in named if isinstance(name, str)}
         return choice["mode"], tuple(t for t in offered if t.function.name in allowed)
     if choice["type"] in _NAMING and any(t.function.name == choice["name"] for t in offered):
         return {"type": "function", "function": {"name": choice["name"]}}, tuple(offered)

@@ -103,17 +103,17 @@ class Found(Struct, frozen=True):
 
 
 class MemoryIndex(Struct, frozen=True):
-    """How far the index of meanings is."""
+    """How far the index of meanings is; its counts, which are everybody's, only for admins."""
 
     model: str
     state: Annotated[str, Meta(description="`loading`, `ready`, `failed` or `off`.")]
     error: str | None
-    indexed: Annotated[int, Meta(ge=0, description="Messages whose meaning can be searched.")]
-    pending: Annotated[int, Meta(ge=0, description="Messages that wait to be indexed.")]
+    indexed: Annotated[Count | None, Meta(description="Messages whose meaning can be searched.")]
+    pending: Annotated[Count | None, Meta(description="Messages that wait to be indexed.")]
 
 
 class Stats(Struct, frozen=True):
-    """How much is remembered; the index is everybody's."""
+    """How much is remembered, and how far the index of it is."""
 
     users: Count
     conversations: Count
@@ -178,14 +178,16 @@ def found_json(found: recall_service_pb2.SearchResponse) -> Found:
     )
 
 
-def index_json(index: recall_service_pb2.GetIndexStatusResponse) -> MemoryIndex:
-    """Write how far the index is."""
+def index_json(
+    index: recall_service_pb2.GetIndexStatusResponse, *, with_counts: bool = True
+) -> MemoryIndex:
+    """Write how far the index is, with its counts or without."""
     return MemoryIndex(
         model=index.model,
         state=index.model_state,
         error=index.model_error or None,
-        indexed=index.indexed_count,
-        pending=index.pending_count,
+        indexed=index.indexed_count if with_counts else None,
+        pending=index.pending_count if with_counts else None,
     )
 
 

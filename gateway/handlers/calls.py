@@ -9,6 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway.context import SETTINGS, key_of, request_id_of
+from gateway.further_models import refuse_further_models
 from gateway.hints import MEMORY_SUFFIX, read_route_hints, read_untraced
 from gateway.identity import Clues, read_caller, read_said
 from gateway.opening import fingerprint, working_folder
@@ -29,6 +30,7 @@ def address(
     request: web.Request, call: ChatCall | CompletionCall | EmbeddingCall, endpoint: str
 ) -> None:
     """Put on a call what its request says beside the body: who asks, and where it may go."""
+    refuse_further_models(call.extra_json, key_of(request))
     call.request_id = request_id_of(request)
     call.caller.CopyFrom(_caller(request, call))
     call.route.CopyFrom(read_route_hints(request.headers, key_of(request)))

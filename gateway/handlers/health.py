@@ -10,12 +10,12 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from gateway.access import ACCESS
 from gateway.clients import HEALTH_SECONDS, Clients, ask
-from gateway.context import CLIENTS, SETTINGS, key_of, request_id_of
+from gateway.context import CLIENTS, SETTINGS, request_id_of
 from gateway.dialects.errors import CHALLENGE
 from gateway.dialects.rest_backends import backend_json, state_word
 from gateway.dialects.rest_conversations import index_json
 from gateway.dialects.rest_health import Health, JournalHealth, ServiceHealth
-from gateway.handlers.replies import json_reply
+from gateway.handlers.replies import administers, json_reply
 from lair.memory.v1.recall_service_pb2 import GetIndexStatusRequest, GetIndexStatusResponse
 from lair.router.v1.router_service_pb2 import (
     BackendState,
@@ -68,8 +68,7 @@ async def health(request: web.Request) -> web.Response:
         degraded=degraded,
     )
     status = 503 if down else 200
-    key = key_of(request)
-    if key is None or "admin" in key.scopes:
+    if administers(request):
         return json_reply(report, status=status)
     short = json_reply({"status": report.status}, status=status)
     short.headers["www-authenticate"] = CHALLENGE

@@ -10,7 +10,7 @@ from gateway.context import CLIENTS, SETTINGS, request_id_of
 from gateway.dialects.rest_conversations import found_json, index_json, stats_json
 from gateway.dialects.rest_queries import SearchQuery
 from gateway.dialects.rest_reading import read_body, read_query
-from gateway.handlers.replies import json_reply, narrowed_user
+from gateway.handlers.replies import administers, json_reply, narrowed_user
 from gateway.scope import read_span
 from lair.memory.v1.conversation_service_pb2 import GetStatsRequest
 from lair.memory.v1.recall_service_pb2 import GetIndexStatusRequest, SearchFilter, SearchRequest
@@ -41,7 +41,8 @@ async def stats(request: web.Request) -> web.Response:
         GetIndexStatusRequest(),
         request_id=request_id_of(request),
     )
-    return json_reply(stats_json(counted, index_json(index)))
+    shown = index_json(index, with_counts=administers(request))
+    return json_reply(stats_json(counted, shown))
 
 
 def _read_search(body: bytes) -> SearchQuery:

@@ -44,6 +44,12 @@ def query_count(request: web.Request, name: str, *, maximum: int) -> int:
     return int(value)
 
 
+def administers(request: web.Request) -> bool:
+    """Tell whether the owner of the machine asks, or a key with the scope `admin`."""
+    key = key_of(request)
+    return key is None or "admin" in key.scopes
+
+
 def narrowed_user(request: web.Request) -> str:
     """Return the user whose data a request is about: `X-User-ID`, or `?user_id=`.
 

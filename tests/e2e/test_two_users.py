@@ -72,10 +72,13 @@ async def people(tmp_path: Path) -> AsyncIterator[tuple[Person, Person, OpenAISe
             for name in ("alice", "bob")
         ]
 
-        async def bobs_key_works() -> bool:
-            return (await bob.asks("GET", "/v1/models"))[0] == 200
+        stranger = Person(lair, session, "lair_of-nobody")
 
-        await became(bobs_key_works, "the keys are in force")
+        async def keys_are_needed() -> bool:
+            return (await stranger.asks("GET", "/v1/models"))[0] == 401
+
+        await became(keys_are_needed, "the keys are in force")
+        assert (await bob.asks("GET", "/v1/models"))[0] == 200
         yield alice, bob, server
 
 

@@ -166,6 +166,16 @@ async def test_an_expectation_that_nobody_meets_is_refused_in_json(stack: Stack,
     assert ("request_id" in fault) == (path == "/v1/messages")
 
 
+@both_paths
+async def test_an_expectation_that_is_not_utf_8_is_the_clients_mistake(
+    stack: Stack, path: str
+) -> None:
+    head = POST.format(path=path).encode() + b"Connection: close\r\nExpect: \xff\r\n"
+    status, headers, body = await answer_to(stack.url, head + b"Content-Length: 2\r\n\r\n{}")
+    assert (status, headers["content-type"]) == (400, "application/json")
+    assert "100-continue" in json.loads(body)["error"]["message"]
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
 @pytest.mark.parametrize("rest", [b"zz\r\nabc\r\n", b"2\r\n{}XX\r\n0\r\n\r\n"])
 async def test_a_body_that_breaks_the_rules_behind_a_good_chunk_is_refused(

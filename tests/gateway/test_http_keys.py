@@ -13,6 +13,7 @@ import pytest
 
 from gateway.main import serving
 from gateway.routes import ROUTES, Route, forms, scopes
+from lair.memory.v1.recall_service_pb2 import GetIndexStatusResponse
 from lair.router.v1.router_service_pb2 import Backend, BackendState, Model
 from svckit.channels import connect
 from svckit.grpc_server import ServeError
@@ -227,6 +228,15 @@ async def test_health_tells_all_to_administrators_only(keyed: Stack, data_dir, s
         for shown in (bearer(admin), bearer(owner_token(data_dir))):
             _, body = await fresh.get("/health", **shown)
             assert set(body["services"]) == {"router", "memory", "metrics"}
+
+
+async def test_how_much_everybody_has_is_for_administrators_only(keyed: Stack, data_dir, secret):
+    keyed.memory.index = GetIndexStatusResponse(model_state="ready", indexed_count=41)
+    _, body = await keyed.get("/memory/stats", **bearer(secret))
+    assert body["index"]["state"] == "ready"
+    assert (body["index"]["indexed"], body["index"]["pending"]) == (None, None)
+    _, body = await keyed.get("/memory/stats", **bearer(owner_token(data_dir)))
+    assert (body["index"]["indexed"], body["index"]["pending"]) == (41, 0)
 
 
 async def test_a_browser_may_ask_what_it_may_send_without_a_key(keyed: Stack):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -134,6 +135,24 @@ async def test_a_stream_that_breaks_off_costs_what_came_of_it(data_dir):
         client.stack.router.steps = [broken]
         await client.post("/v1/chat/completions", messages=messages, stream=True)
         assert await client.left() == before, "nothing came"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 4000}]}),
+        ("/v1/completions", {"prompt": "x" * 4000}),
+    ],
+)
+async def test_who_leaves_before_a_whole_answer_pays_for_the_prompt(data_dir, path, body):
+    async with limited(data_dir, tokens_per_day=10_000) as client:
+        router = client.stack.router
+        router.hold = asyncio.Event()
+        left = asyncio.create_task(client.post(path, **body))
+        await router.asked.wait()
+        left.cancel()
+        await router.cancelled.wait()
+        assert 1000 <= 10_000 - await client.left() < 1100
 
 
 async def test_when_the_days_tokens_are_used_models_are_not_asked_but_the_rest_is(data_dir):

@@ -53,7 +53,15 @@ def test_the_last_key_may_go(tmp_path: Path) -> None:
     assert watched.ring.fault == ""
 
 
-@pytest.mark.parametrize("spoil", [lambda file: write_private(file, b"{"), Path.unlink])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: write_private(file, b"{"),
+        lambda file: write_private(file, file.read_bytes().replace(b'"a"', b'"\xff"')),
+        Path.unlink,
+    ],
+    ids=["half", "no UTF-8", "gone"],
+)
 def test_keys_stay_in_force_while_their_file_is_spoilt(tmp_path: Path, spoil) -> None:
     add_key(tmp_path, name="a")
     watched = Watched(tmp_path)

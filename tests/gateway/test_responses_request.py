@@ -336,6 +336,21 @@ def test_the_choice_of_tools_is_the_chats(choice, sent_choice, names):
     assert [tool["function"]["name"] for tool in chat["tools"]] == names
 
 
+def test_what_allows_no_tool_by_its_name_leaves_none():
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"name": ["f"]}, {}, 7]}
+    chat = sent(tools=[{"type": "function", "name": "f"}], tool_choice=choice)
+    assert "tools" not in chat
+
+
+@pytest.mark.parametrize("kind", [["function"], "custom", 7])
+def test_a_function_as_the_chat_api_writes_it_stays_a_function(kind):
+    tools = [{"type": "function", "function": {"name": "f", "type": kind}}]
+    body = parse(tools=tools)
+    assert [tool["type"] for tool in body.shown["tools"]] == ["function"]
+    assert [tool["type"] for tool in encode_request(body.call)["tools"]] == ["function"]
+    assert not body.custom_tools
+
+
 def test_no_choice_is_sent_without_tools():
     chat = sent(tools=[{"type": "web_search"}], tool_choice="auto", parallel_tool_calls=True)
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & chat.keys()

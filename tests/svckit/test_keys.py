@@ -103,6 +103,8 @@ def test_a_change_that_fails_changes_nothing(file: Path) -> None:
         (b'{"version": 1}', "keys"),
         (b'{"version": 1, "keys": [{"id": 7}]}', "is no file of keys"),
         (b'{"version": 2, "keys": "whatever"}', "update lair"),
+        (b'{"version": 1, "keys": [{"id": "\xff"}]}', "is no file of keys"),
+        (b'{"version": 1, "keys": ' + b"[" * 100_000, "is no file of keys"),
     ],
 )
 def test_a_file_that_is_none_is_named_with_what_is_wrong(
