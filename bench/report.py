@@ -1,4 +1,4 @@
-"""Write docs/performance.md from bench/results/overhead.json.
+"""Write docs/performance.md from bench/results/.
 
 The page is a function of the figures alone: same file, same page. `--check`
 writes nothing and fails where the page is not what the figures give.
@@ -34,6 +34,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "overhead.json"
 POLICY = ROOT / "bench" / "results" / "policy.json"
 SOAK = ROOT / "bench" / "results" / "soak.json"
+EMBEDDING = ROOT / "bench" / "results" / "embedding.json"
 PAGE = ROOT / "docs" / "performance.md"
 _TEXT_COLUMNS = ("", "load", "measure", "bar")
 _FACTS_NOT_VERSIONS = ("date", "cores", "system", "python", "rounds", "requests")
@@ -111,6 +112,7 @@ def main() -> int:
     args = parser.parse_args()
     text = page(read_run(RESULTS)) + choosing(json.loads(POLICY.read_text(encoding="utf-8")))
     text += soaking(msgspec.json.decode(SOAK.read_bytes(), type=Soak))
+    text += embedding(json.loads(EMBEDDING.read_text(encoding="utf-8")))
     if not args.check:
         PAGE.write_text(text, encoding="utf-8")
         return 0
@@ -286,6 +288,33 @@ def soaking(soak: Soak) -> str:
         f"({soak.growth:+.1%}). The event loop may\nnot be held for more than {STALL_MS:.0f} ms, "
         f"or twice as long as an idle one beside it: {smooth}. Held\nis how late a wake-up was, "
         "less what it waited for a core.\n\n" + _table(("", "lair", "an idle event loop"), lines)
+    )
+
+
+def embedding(result: dict[str, Any]) -> str:
+    """Return the section on what `bench/embedding.py` found."""
+    measures = {
+        "process start to first answer, s": ("first_s", ".1f"),
+        "question, p50, ms": ("p50_ms", ".1f"),
+        "question, p95, ms": ("p95_ms", ".1f"),
+        "turns/s": ("texts_per_s", ".0f"),
+        "memory when ready, MB": ("ready_mb", ".0f"),
+        "memory after the turns, MB": ("after_mb", ".0f"),
+    }
+    runtimes = result["runtimes"]
+    lines = [
+        (what, *(format(runtimes[runtime][key], form) for runtime in ("auto", "torch")))
+        for what, (key, form) in measures.items()
+    ]
+    agreement = result["agreement"]
+    return (
+        "\n## Embedding\n\n"
+        "The default model through memory_svc's embedder (`bench/embedding.py`), a question at a "
+        "time and turns of\n5 to 60 words 32 at a time. Its export to eight-bit numbers, at the "
+        f"first start, took {result['export_s']:.0f} s in a\nprocess of its own; its vectors and "
+        f"torch's have cosines of {agreement['mean']:.3f} on average and "
+        f"{agreement['least']:.3f} at least.\n\n"
+        + _table(("", "exported, onnxruntime", "torch"), lines)
     )
 
 

@@ -97,6 +97,7 @@ ROUTES = (
     Route("DELETE", "/memory/conversations/{id}", conversations.delete_conversation, "memory"),
     Route("GET", "/memory/search", memory.search, "memory"),
     Route("POST", "/memory/search", memory.search_by_body, "memory"),
+    Route("GET", "/memory/recalls/{request_id}", memory.explain_recall, "memory"),
     Route("GET", "/memory/stats", memory.stats, "memory"),
     Route("GET", "/metrics", reports.prometheus, "admin"),
     Route("GET", "/metrics/dashboard", reports.dashboard, "metrics"),

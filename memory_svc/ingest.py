@@ -1,4 +1,4 @@
-"""Give every searchable message its vector, in the background.
+"""Make the vectors of every searchable message, in the background.
 
 The queue is in the store, so what a killed process left is taken up by the next.
 What this leaves to others: what is searchable (the store), the model (embedding).
@@ -7,11 +7,11 @@ What this leaves to others: what is searchable (the store), the model (embedding
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from memory_svc.embedding.base import Embedder, EmbeddingError
-from memory_svc.model import Unembedded, Vector
+from memory_svc.model import Line, Unembedded, Vector, VectorKind
 from memory_svc.storage.base import MemoryStore
 from svckit.logging import get_logger
 
@@ -20,12 +20,18 @@ log = get_logger(__name__)
 _BATCH = 32
 # Questions wait for one slice at most, about a tenth of a second.
 _SLICE = 8
-_MOST_CHARACTERS = 1000
 _PAUSE_SECONDS = 30.0
+
+# The default model reads about 180 words; neighbours must leave room for the message.
+_MOST_WORDS, _MOST_WORDS_OF_NEIGHBOUR = 150, 40
+_MOST_READ = 20_000  # characters
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+# What has no space for so long is base64, a hash or an address; nobody says it.
+_BLOB = re.compile(r"\S{80,}")
 
 
 class Indexer:
-    """Works off the queue of messages without a vector; `wake` says that there are more."""
+    """Works off the queue of vectors to make; `wake` says that there are more."""
 
     def __init__(self, store: MemoryStore, embedder: Embedder) -> None:
         self._store = store
@@ -58,33 +64,51 @@ class Indexer:
             await self._more.wait()
 
     async def _index(self, batch: Sequence[Unembedded]) -> None:
-        model = self._embedder.model
-        vectors: list[tuple[int, Vector]] = []
+        made: list[tuple[Unembedded, Vector]] = []
         for first in range(0, len(batch), _SLICE):
             part = batch[first : first + _SLICE]
             try:
                 rows = await self._embedder.embed([embedded_text(each) for each in part])
-                vectors += zip((each.message_id for each in part), rows, strict=True)
+                made += zip(part, rows, strict=True)
             except EmbeddingError:
-                vectors += await self._one_by_one(part)
-        await self._store.put_vectors(model, vectors)
+                made += await self._one_by_one(part)
+        await self._store.put_vectors(self._embedder.model, made)
 
-    async def _one_by_one(self, part: Sequence[Unembedded]) -> list[tuple[int, Vector]]:
+    async def _one_by_one(self, part: Sequence[Unembedded]) -> list[tuple[Unembedded, Vector]]:
         """Embed each alone, so that only the text at fault fails."""
-        vectors = []
+        made = []
         for each in part:
             try:
                 rows = await self._embedder.embed([embedded_text(each)])
-                vectors.append((each.message_id, rows[0]))
+                made.append((each, rows[0]))
             except EmbeddingError as error:
-                model = self._embedder.model
-                await self._store.embedding_failed(model, each.message_id, str(error))
+                await self._store.embedding_failed(self._embedder.model, each, str(error))
                 log.warning("message not embedded", message=each.message_id, error=str(error))
-        return vectors
+        return made
 
 
-def embedded_text(message: Unembedded) -> str:
-    """Word a message as it is embedded: short chat turns embed badly without context."""
-    day = datetime.fromtimestamp(message.created_us / 1e6, UTC)
-    said = f"{message.speaker} ({day.day} {day:%B %Y}): {message.text}"
-    return said[:_MOST_CHARACTERS]
+def embedded_text(waiting: Unembedded) -> str:
+    """Word a message as it is embedded: alone as it stands, with neighbours as a dialogue.
+
+    Names and dates say more about who speaks than about what is said, so that a message
+    alone goes without them.
+    """
+    if waiting.kind is VectorKind.ALONE:
+        return _spoken(waiting.line.text, _MOST_WORDS)
+    lines = (
+        _said(waiting.before, _MOST_WORDS_OF_NEIGHBOUR),
+        _said(waiting.line, _MOST_WORDS),
+        _said(waiting.after, _MOST_WORDS_OF_NEIGHBOUR),
+    )
+    return "\n".join(line for line in lines if line)
+
+
+def _said(line: Line | None, most_words: int) -> str:
+    return f"{line.speaker}: {_spoken(line.text, most_words)}" if line else ""
+
+
+def _spoken(text: str, most_words: int) -> str:
+    """Return the words of a text, without code and blobs unless there is nothing else."""
+    read = text[:_MOST_READ]
+    spoken = _BLOB.sub(" ", _CODE.sub(" ", read)).split()
+    return " ".join((spoken or read.split())[:most_words])

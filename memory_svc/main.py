@@ -16,6 +16,8 @@ from memory_svc.embedding.base import Embedder
 from memory_svc.embedding.off import NoEmbedder
 from memory_svc.embedding.sentence import SentenceEmbedder
 from memory_svc.ingest import Indexer
+from memory_svc.recall import Recalls
+from memory_svc.recall_log import RecallLog
 from memory_svc.search import Search
 from memory_svc.service import ConversationService, RecallService
 from memory_svc.storage.local.store import open_local_store
@@ -41,7 +43,7 @@ async def open_service(
     """
     memory = settings.memory
     async with open_local_store(settings.memory_database) as store:
-        with closing(embedder or embedder_for(memory)) as model:
+        with closing(embedder or embedder_for(settings)) as model:
             indexer = Indexer(store, model)
             conversations = ConversationService(
                 Conversations(store, on_stored=indexer.wake),
@@ -49,17 +51,23 @@ async def open_service(
                 default_user=memory.default_user,
             )
             search = Search(store, model, threshold=memory.similarity_threshold)
-            recall = RecallService(  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
-                search, store, model, default_user=memory.default_user
+            log = RecallLog(store)
+            recalls = Recalls(
+                *(search, log), passages=memory.context_limit, tokens=memory.recall_tokens
             )
-            async with _in_background(indexer.run()):
+            recall = RecallService(
+                *(search, recalls, store, model), default_user=memory.default_user
+            )
+            async with _in_background(indexer.run()), _in_background(log.run()):
                 yield _servicers(conversations, recall)
 
 
-def embedder_for(memory: config.Memory) -> Embedder:
+def embedder_for(settings: config.Settings) -> Embedder:
     """Return the embedder that the settings ask for, not yet loaded."""
+    memory = settings.memory
     if memory.enabled and memory.index:
-        return SentenceEmbedder(memory.embedding_model)
+        runtime = memory.embedding_runtime
+        return SentenceEmbedder(memory.embedding_model, settings.embedding_models, runtime=runtime)
     return NoEmbedder(memory.embedding_model)
 
 

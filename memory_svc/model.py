@@ -8,7 +8,7 @@ Times are microseconds since 1970 UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,20 +216,24 @@ class SearchFilter:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What to compare passages with: words, and a vector of `model` unless None."""
+    """What to compare passages with: words, and vectors of `model` unless None.
 
-    words: tuple[str, ...]
-    vector: Vector | None
-    model: str
+    `phrases` are found as they stand. `bare_vector` is the question's without names, for
+    turns alone; `vector` is its own, for turns with their neighbours. `named` is the
+    speaker whom the question names.
+    """
+
+    words: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    vector: Vector | None = None
+    bare_vector: Vector | None = None
+    model: str = ""
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A passage that words or meaning brought up.
-
-    `bm25` is 0 where no word fits; the greater the better. `matched` counts the
-    probe's words in it. `cosine` is None where meanings were not compared.
-    """
+class Said:
+    """A message that may be shown, and where it stands."""
 
     message_id: int
     conversation_id: str
@@ -237,9 +241,6 @@ class Candidate:
     role: str
     text: str
     created_us: int
-    bm25: float
-    matched: int
-    cosine: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,13 +267,56 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Unembedded:
-    """A message that waits for its vector."""
+class Quote:
+    """A passage, and the lines that stand for it in a prompt."""
 
-    message_id: int
+    passage: Passage
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What was recalled for a request of the conversation, and out of what.
+
+    `candidates` are the passages that were found, best first; `degraded` as in `Found`.
+    """
+
+    user_id: str
+    request_id: str
+    conversation_id: str
+    at_us: int
+    query: str
+    candidates: tuple[Passage, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    degraded: str = ""
+
+
+class VectorKind(IntEnum):
+    """What a vector is of."""
+
+    ALONE = 0  # a message
+    WINDOW = 1  # a message with the ones before and after it
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What somebody says in a text to embed."""
+
     speaker: str
     text: str
-    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A message that waits for a vector of a kind, and its neighbours; None for none."""
+
+    message_id: int
+    kind: VectorKind
+    line: Line
+    before_id: int = 0
+    after_id: int = 0
+    before: Line | None = None
+    after: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,47 @@
 """Find a user's passages by words and by meaning, and judge whether they are relevant.
 
-`rank` is a pure function from candidates to passages. What brings candidates up is
-the store's business.
+What speaks for a passage is gathered by the store, and weighed in `retrieval.fusion`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
 
 from memory_svc.embedding.base import Embedder, EmbeddingError
-from memory_svc.model import Candidate, Found, Passage, Probe, SearchFilter, Vector
+from memory_svc.model import Found, Passage, Probe, Said, SearchFilter, Vector
+from memory_svc.retrieval.evidence import Bools, Evidence
+from memory_svc.retrieval.fusion import fused, meaning_evidence, strengths
+from memory_svc.retrieval.question import Question, read_question
 from memory_svc.storage.base import MemoryStore
-from memory_svc.words import content_words, is_question, normalised
+from memory_svc.words import normalised
+from svckit.times import now_us
 
-# Fusion needs more candidates than it returns: the best of both lies behind the
-# first of either.
-_LEAST_CANDIDATES = 50
-_CANDIDATES_FOR_EACH = 3
-# A question tells what its user did not know; of two that fit alike the statement helps.
-_QUESTION_WEIGHT = 0.8
-# Unrelated texts have cosines up to about half of the least that counts.
-_NOISE = 0.5
-# All of a question's words in a passage say about as much as this cosine.
-_WORDS_TO_COSINE = 0.5
+WORDS, MEANING = "words", "meaning"
+CHANNELS = (WORDS, MEANING)
+
+# Of the best score; what has less is only near by chance.
+_LEAST_SHARE_OF_BEST = 0.4
+# Some of what was ranked says the same.
+_READ_AT_ONCE = 2
+_ENOUGH_WORDS = 0.4
+# A turn beside a good one has nothing to do with the question if it is as far from it.
+_LEAST_COSINE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate's number and scores, as in `Passage`."""
+
+    message_id: int
+    score: float
+    lexical_score: float | None
+    dense_score: float | None
 
 
 class Search:
@@ -34,18 +52,37 @@ class Search:
         self._embedder = embedder
         self._threshold = threshold
 
-    async def find(self, user_id: str, query: str, where: SearchFilter, limit: int) -> Found:
+    async def find(
+        self,
+        user_id: str,
+        query: str,
+        where: SearchFilter,
+        limit: int,
+        *,
+        channels: Sequence[str] = CHANNELS,
+    ) -> Found:
         """Return the user's relevant passages, best first; none if nothing is relevant."""
-        words = content_words(query)
-        vector, degraded = await self._vector(query)
-        probe = Probe(words, vector, self._embedder.model)
-        count = max(_LEAST_CANDIDATES, _CANDIDATES_FOR_EACH * limit)
-        candidates = await self._store.candidates(user_id, probe, where, count)
-        passages = rank(candidates, words=len(words), threshold=self._threshold)
-        return Found(tuple(passages[:limit]), degraded)
+        question = read_question(query, await self._store.speakers(user_id), now_us())
+        probe, degraded = await self._probe(question, channels)
+        evidence = await self._store.evidence(user_id, probe, where, limit)
+        ranked = rank(evidence, question, threshold=self._threshold)
+        return Found(tuple(await self._passages(user_id, ranked, where, limit)), degraded)
 
-    async def _vector(self, query: str) -> tuple[Vector | None, str]:
-        """Embed the query, or return why meanings are not compared."""
+    async def _probe(self, question: Question, channels: Sequence[str]) -> tuple[Probe, str]:
+        """Return what to compare, and why something is not compared."""
+        probe = Probe(named=question.named)
+        if WORDS in channels:
+            probe = replace(probe, words=question.words, phrases=question.phrases)
+        if MEANING not in channels:
+            return probe, ""
+        vectors, degraded = await self._vectors(question)
+        if vectors is None:
+            return probe, degraded
+        vector, bare = vectors
+        return replace(probe, vector=vector, bare_vector=bare, model=self._embedder.model), ""
+
+    async def _vectors(self, question: Question) -> tuple[tuple[Vector, Vector] | None, str]:
+        """Embed the question as it is and without names; or say why that is not done."""
         status = self._embedder.status
         if status.state == "failed":
             return None, f"meaning: the embedding model failed: {status.error}"
@@ -53,79 +90,87 @@ class Search:
             return None, "meaning: indexing is off"
         if status.state == "loading":
             return None, "meaning: the embedding model is loading"
+        texts = dict.fromkeys((question.text, question.bare))
         try:
-            return (await self._embedder.embed([query]))[0], ""
+            found = await asyncio.gather(*map(self._embedder.embed_query, texts))
         except EmbeddingError as error:
             return None, f"meaning: the query was not embedded: {error}"
+        return (found[0], found[-1]), ""
+
+    async def _passages(
+        self, user_id: str, ranked: Iterator[Ranked], where: SearchFilter, limit: int
+    ) -> list[Passage]:
+        """Read the best until there are `limit` that differ."""
+        kept: dict[str, Passage] = {}
+        while len(kept) < limit and (part := list(islice(ranked, _READ_AT_ONCE * limit))):
+            said = await self._store.said(user_id, [each.message_id for each in part], where)
+            by_id = {each.message_id: each for each in said}
+            for each in part:
+                # What is not there was deleted meanwhile.
+                if each.message_id in by_id:
+                    _keep_older(kept, _passage(each, by_id[each.message_id]))
+        return list(kept.values())[:limit]
 
 
-def rank(candidates: Sequence[Candidate], *, words: int, threshold: float) -> list[Passage]:
-    """Order the relevant candidates, best first, each text once.
+def rank(evidence: Evidence, question: Question, *, threshold: float) -> Iterator[Ranked]:
+    """Give the relevant candidates, best first; none if nothing is relevant.
 
-    A candidate is relevant if it has at least half of the query's `words`, or a
-    cosine of at least `threshold`.
+    Something is relevant if it has enough of the question's words in its window, or a
+    cosine of at least `threshold`. Then so is what scores not much less than the best:
+    an answer need not repeat its question.
     """
-    relevant = [each for each in candidates if _is_relevant(each, words, threshold)]
-    kept = _once(relevant)
-    if not kept:
-        return []
-    scores = _fuse(kept, words, threshold)
-    passages = [
-        Passage(
-            message_id=each.message_id,
-            conversation_id=each.conversation_id,
-            conversation_title=each.conversation_title,
-            role=each.role,
-            text=each.text,
-            created_us=each.created_us,
-            score=score,
-            lexical_score=_share(each, words) if words else None,
-            dense_score=None if each.cosine is None else _clip(each.cosine),
+    if not _is_anything_relevant(evidence, threshold):
+        return
+    score = fused(evidence, question, threshold)
+    share = score / max(float(score.max()), 1e-6)
+    relevant = (share >= _LEAST_SHARE_OF_BEST) & _is_near(evidence, threshold)
+    fit = float(strengths(evidence)[relevant].max(initial=0.0))
+    order = np.lexsort((evidence.message_ids, evidence.created_us, -score))
+    for n in order[relevant[order]]:
+        yield Ranked(
+            message_id=int(evidence.message_ids[n]),
+            score=fit * min(float(share[n]), 1.0),
+            lexical_score=int(evidence.matched[n]) / evidence.words if evidence.words else None,
+            dense_score=_clip(float(evidence.near[n])) if evidence.compared else None,
         )
-        for each, score in zip(kept, scores, strict=True)
-    ]
-    return sorted(passages, key=lambda p: (-p.score, p.created_us, p.message_id))
 
 
-def _is_relevant(candidate: Candidate, words: int, threshold: float) -> bool:
-    by_words = words > 0 and candidate.matched >= math.ceil(words / 2)
-    return by_words or (candidate.cosine is not None and candidate.cosine >= threshold)
+def _is_anything_relevant(evidence: Evidence, threshold: float) -> bool:
+    by_words = evidence.window_matched >= max(math.ceil(_ENOUGH_WORDS * evidence.words), 1)
+    by_meaning = np.maximum(evidence.near, evidence.around) >= threshold
+    return bool(np.any(by_words | (by_meaning & evidence.compared)))
 
 
-def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Keep the oldest of those that say the same."""
-    oldest: dict[str, Candidate] = {}
-    for each in sorted(candidates, key=lambda c: (c.created_us, c.message_id)):
-        oldest.setdefault(normalised(each.text), each)
-    return list(oldest.values())
+def _is_near(evidence: Evidence, threshold: float) -> Bools:
+    """Tell which have a word of the question, or stand where it is spoken of."""
+    beside = evidence.window_matched > 0
+    if meaning_evidence(evidence, threshold):
+        beside = beside | (np.maximum(evidence.near, evidence.around) >= threshold / 2)
+        beside = beside & (evidence.near >= _LEAST_COSINE)
+    return np.asarray((evidence.matched > 0) | beside)
 
 
-def _fuse(candidates: Sequence[Candidate], words: int, threshold: float) -> list[float]:
-    """Score each candidate by both channels, each scaled to its best.
-
-    A channel weighs as much as its best candidate is good in itself, so that one
-    which finds only noise cannot drown the other. The scores are scaled by the
-    better evidence, so that 1 means a perfect fit and not merely the best one.
-    """
-    shares = [_share(each, words) for each in candidates]
-    cosines = [_clip(each.cosine or 0.0) for each in candidates]
-    meanings = [max(cosine - _NOISE * threshold, 0.0) for cosine in cosines]
-    best_bm25 = max(each.bm25 for each in candidates) or 1.0
-    best_meaning = max(meanings) or 1.0
-    lexical_evidence = _WORDS_TO_COSINE * max(shares)
-    evidence = lexical_evidence + max(meanings)
-    weight = lexical_evidence / evidence if evidence else 0.0
-    strength = max(*shares, *cosines)
-    return [
-        strength
-        * (weight * each.bm25 / best_bm25 + (1 - weight) * meaning / best_meaning)
-        * (_QUESTION_WEIGHT if each.role == "user" and is_question(each.text) else 1.0)
-        for each, meaning in zip(candidates, meanings, strict=True)
-    ]
+def _keep_older(kept: dict[str, Passage], passage: Passage) -> None:
+    """Keep a passage; of those that say the same the oldest, in the place of the best."""
+    same = normalised(passage.text)
+    if same not in kept:
+        kept[same] = passage
+    elif passage.created_us < kept[same].created_us:
+        kept[same] = replace(passage, score=kept[same].score)
 
 
-def _share(candidate: Candidate, words: int) -> float:
-    return candidate.matched / words if words else 0.0
+def _passage(ranked: Ranked, said: Said) -> Passage:
+    return Passage(
+        message_id=said.message_id,
+        conversation_id=said.conversation_id,
+        conversation_title=said.conversation_title,
+        role=said.role,
+        text=said.text,
+        created_us=said.created_us,
+        score=ranked.score,
+        lexical_score=ranked.lexical_score,
+        dense_score=ranked.dense_score,
+    )
 
 
 def _clip(value: float) -> float:

@@ -14,6 +14,7 @@ from memory_svc import wire
 from memory_svc.conversations import Conversations
 from memory_svc.embedding.base import Embedder
 from memory_svc.model import ConversationChange, NewConversation, TurnFilter
+from memory_svc.recall import Recalls
 from memory_svc.search import Search
 from memory_svc.storage.base import MemoryStore
 from memory_svc.turns import Turns
@@ -245,9 +246,16 @@ class RecallService(RecallServiceServicer):
     """Finds what matters in a user's past."""
 
     def __init__(
-        self, search: Search, store: MemoryStore, embedder: Embedder, *, default_user: str
+        self,
+        search: Search,
+        recalls: Recalls,
+        store: MemoryStore,
+        embedder: Embedder,
+        *,
+        default_user: str,
     ) -> None:
         self._search = search
+        self._recalls = recalls
         self._store = store
         self._embedder = embedder
         self._default_user = default_user
@@ -259,12 +267,25 @@ class RecallService(RecallServiceServicer):
         if request.limit < 0:
             raise invalid_field("limit", f"limit is {request.limit}; send 0 to 100")
         found = await self._search.find(
-            wire.checked_id("user_id", request.user_id, required=False) or self._default_user,
+            self._user(request.user_id),
             request.query,
             wire.to_filter(request.filter),
             page_size(request.limit, default=10, maximum=100),
+            channels=wire.to_channels(request.channels),
         )
         return wire.from_found(found)
+
+    async def Recall(self, request: recall.RecallRequest, _: Any) -> recall.RecallResponse:
+        """Find and pack what fits a prompt's budget."""
+        prompt = wire.to_prompt(request, self._user(request.user_id))
+        return wire.from_recall(await self._recalls.recall(prompt))
+
+    async def Explain(self, request: recall.ExplainRequest, _: Any) -> recall.ExplainResponse:
+        """Return why a recall chose what it chose."""
+        explained = await self._recalls.explain(
+            self._user(request.user_id), wire.checked_id("request_id", request.request_id)
+        )
+        return wire.from_explained(explained)
 
     async def GetIndexStatus(
         self, _: recall.GetIndexStatusRequest, __: Any
@@ -279,3 +300,6 @@ class RecallService(RecallServiceServicer):
             indexed_count=counts.indexed,
             pending_count=counts.pending,
         )
+
+    def _user(self, user_id: str) -> str:
+        return wire.checked_id("user_id", user_id, required=False) or self._default_user

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
@@ -17,6 +17,7 @@ from memory_svc.model import (
     Found,
     Message,
     Passage,
+    Recall,
     Refusal,
     SearchFilter,
     Stats,
@@ -24,8 +25,12 @@ from memory_svc.model import (
     StoredTurn,
     Turn,
 )
+from memory_svc.packing import block
+from memory_svc.recall import Prompt
+from memory_svc.search import CHANNELS
 from svckit.errors import invalid_field
 from svckit.pages import decode_token
+from svckit.recalled import message_without_recalled
 from svckit.times import to_timestamp, to_us
 
 MAX_TITLE = 1000
@@ -84,13 +89,16 @@ def to_position(token: str, parts: int) -> tuple[int, ...] | None:
 
 
 def to_turn(turn: conversation_pb2.Turn, default_user: str, now_us: int) -> Turn:
-    """Read a turn; a time that is missing or in the future is now."""
+    """Read a turn; a time that is missing or in the future is now.
+
+    What lair itself recalled into a prompt is not what anybody said, and is left out.
+    """
     asked_us = to_us(turn.request_time) if turn.HasField("request_time") else now_us
     return Turn(
         request_id=turn.request_id,
         user_id=turn.caller.user_id or default_user,
         conversation_id=turn.conversation_id,
-        messages=tuple(turn.messages),
+        messages=tuple(map(message_without_recalled, turn.messages)),
         at_us=min(max(asked_us, 0), now_us),
         parent_head=turn.parent_head,
         reply=_answer(turn.reply) if turn.HasField("reply") else None,
@@ -136,6 +144,15 @@ def to_filter(where: recall_service_pb2.SearchFilter) -> SearchFilter:
         end_us=end_us,
         tags=tuple(where.tags),
     )
+
+
+def to_channels(channels: Sequence[str]) -> tuple[str, ...]:
+    """Read how to look for passages; every way if none is named."""
+    for channel in channels:
+        if channel not in CHANNELS:
+            known = " or ".join(CHANNELS)
+            raise invalid_field("channels", f"channels has {channel!r}; send {known}")
+    return tuple(channels) or CHANNELS
 
 
 def from_conversation(conversation: Conversation) -> conversation_pb2.Conversation:
@@ -216,6 +233,39 @@ def from_found(found: Found) -> recall_service_pb2.SearchResponse:
     )
 
 
+def to_prompt(request: recall_service_pb2.RecallRequest, user_id: str) -> Prompt:
+    """Read what something is to be recalled for."""
+    if request.token_budget < 0:
+        raise invalid_field(
+            "token_budget", f"token_budget is {request.token_budget}; send 0 for the default"
+        )
+    return Prompt(
+        user_id=user_id,
+        messages=request.messages,
+        where=to_filter(request.filter),
+        token_budget=request.token_budget,
+        request_id=checked_id("request_id", request.request_id, required=False),
+    )
+
+
+def from_recall(recall: Recall) -> recall_service_pb2.RecallResponse:
+    """Write what was recalled."""
+    return recall_service_pb2.RecallResponse(
+        context=block(recall.quotes, recall.at_us),
+        passages=[_from_passage(quote.passage) for quote in recall.quotes],
+        degraded=recall.degraded,
+    )
+
+
+def from_explained(recall: Recall) -> recall_service_pb2.ExplainResponse:
+    """Write what was recalled, and out of what."""
+    return recall_service_pb2.ExplainResponse(
+        query=recall.query,
+        candidates=map(_from_passage, recall.candidates),
+        context=block(recall.quotes, recall.at_us),
+    )
+
+
 def _from_passage(passage: Passage) -> recall_service_pb2.Passage:
     return recall_service_pb2.Passage(
         message_id=passage.message_id,
@@ -232,6 +282,7 @@ def _from_passage(passage: Passage) -> recall_service_pb2.Passage:
 
 def _answer(reply: Message) -> Message:
     """Return the reply as the assistant's, where a backend left its role out."""
+    reply = message_without_recalled(reply)
     if reply.role:
         return reply
     answer = Message(role="assistant")

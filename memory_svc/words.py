@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 MAX_WORDS = 32
+_ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 
 # English function words and the words of asking. What is left names the subject.
 STOP_WORDS = frozenset(
@@ -37,14 +38,9 @@ def normalised(text: str) -> str:
     return " ".join(_tokens(text))
 
 
-def is_question(text: str) -> bool:
-    """Tell whether a text only asks: each of its sentences ends with a question mark."""
-    sentences = [found.strip() for found in re.findall(r"[^.!?\n]+[.!?]*", text)]
-    said = [sentence for sentence in sentences if any(map(str.isalnum, sentence))]
-    return bool(said) and all(sentence.endswith("?") for sentence in said)
-
-
 def _tokens(text: str) -> list[str]:
     """Split where unicode61 does: at all but letters, marks and numbers."""
+    if text.isascii():
+        return _ASCII_TOKEN.findall(text.lower())
     kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in text.casefold())
     return "".join(kept).split()

@@ -1,6 +1,6 @@
 """One chat from arrival to record. Read this first.
 
-    history ─▶ choose ─▶ relay ─▶ journal the outcome ─▶ last event
+    history ─▶ choose ─▶ recall ─▶ relay ─▶ journal the outcome ─▶ last event
 
 The outcome is in the journal before the client sees the end of its answer, so no
 finished request is lost by whatever dies next.
@@ -8,25 +8,27 @@ finished request is lost by whatever dies next.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
-from lair.router.v1.chat_pb2 import ChatCall, ChatEvent
+from lair.router.v1.chat_pb2 import ChatCall, ChatEvent, MemoryOutcome
 from lair.router.v1.router_service_pb2 import ChatResponse
 from router_svc.affinity import Affinity, conversation_digest
 from router_svc.catalog import Catalog
 from router_svc.choosing import choose_now
 from router_svc.fitting import Fitting
+from router_svc.inserting import inserted, place_for
 from router_svc.life import Ledger, Life
 from router_svc.line import Priority
-from router_svc.model import Candidate
+from router_svc.model import Candidate, UpstreamError
 from router_svc.policy import Decision, Wish, decide
 from router_svc.prompt import Prompt, chat_prompt
 from router_svc.queue import Ask
+from router_svc.recalling import Recalling
 from router_svc.relay import Relay
 from router_svc.remembering import Memories, Remembered, conversation_key
 from router_svc.summarising import Summarising
@@ -41,12 +43,19 @@ log = get_logger(__name__)
 
 
 class _Ready(NamedTuple):
-    """A chat with its history, on its way to its candidates."""
+    """A chat with its history and what was recalled for it, on its way to its candidates."""
 
     digest: bytes
     remembered: Remembered
     fitting: Fitting
     ask: Ask
+
+    def outcome(self) -> MemoryOutcome:
+        """Say what memory did, now that the prompt is fitted."""
+        outcome, cut = self.remembered.outcome, self.fitting.cut
+        if cut and cut.recall:
+            outcome.recall_count = 0
+        return outcome
 
 
 class Chats:
@@ -56,6 +65,7 @@ class Chats:
         self,
         catalog: Catalog,
         memories: Memories,
+        recalling: Recalling,
         *,
         turns: Outbox,
         ledger: Ledger,
@@ -67,6 +77,7 @@ class Chats:
         self._relay = Relay(catalog)
         self._affinity = Affinity()
         self._memories = memories
+        self._recalling = recalling
         self._turns = turns
         self._ledger = ledger
         self._estimator = estimator
@@ -87,7 +98,7 @@ class Chats:
             route = life.route(candidate)
             if fitting.cut:
                 route.context_cut = fitting.cut.summary()
-            return ChatResponse(completion=completion, route=route, memory=ready.remembered.outcome)
+            return ChatResponse(completion=completion, route=route, memory=ready.outcome())
 
     async def stream(self, call: ChatCall) -> AsyncGenerator[list[ChatEvent]]:
         """Yield lists of events that were ready together. Raises `ServiceError`."""
@@ -100,7 +111,7 @@ class Chats:
                     started = events[0].HasField("started")
                     if started:
                         events[0].started.id = answer_id(call) or events[0].started.id
-                        events[0].started.memory.CopyFrom(ready.remembered.outcome)
+                        events[0].started.memory.CopyFrom(ready.outcome())
                     life.note(events, candidate)
                     if started and fitting.cut:
                         events[0].started.route.context_cut = fitting.cut.summary()
@@ -129,7 +140,7 @@ class Chats:
         return wish, prompt, ask_of(call, self._default_priority)
 
     async def _prepare(self, call: ChatCall, life: Life) -> _Ready:
-        """Put the history in front and decide who may answer. Raises `ServiceError`."""
+        """Put the history in front, decide who may answer, recall. Raises `ServiceError`."""
         _require_messages(call)
         ask = ask_of(call, self._default_priority)
         remembered = await self._remember(call, life)
@@ -138,10 +149,35 @@ class Chats:
         digest = conversation_digest(call)
         wish = wish_of(full, self._affinity.last(digest), prompt)
         decision = await choose_now(self._catalog, wish, ask)
-        fitting = Fitting(full, prompt, decision.candidates)
+        fitting = await self._fitting(remembered, prompt, decision.candidates)
         if self._summarising:
             await self._summarising.prepare(full, fitting)
         return _Ready(digest, remembered, fitting, ask)
+
+    async def _fitting(
+        self, remembered: Remembered, prompt: Prompt, candidates: Sequence[Candidate]
+    ) -> Fitting:
+        """Recall what the chat asks for, and have the prompt fitted with it.
+
+        Behind the choice, which it must not change: what was recalled gives way first.
+        """
+        call = remembered.call
+        place = place_for(call.messages) if remembered.recall else None
+        text = ""
+        if place is not None and not self._is_built_in(candidates[0]):
+            text = await self._recalling.recall(remembered, candidates[0])
+        if place is None or not text:
+            return Fitting(call, prompt, candidates)
+        longer = inserted(call, place, text)
+        prompt = chat_prompt(longer, self._estimator, recall_index=place)
+        return Fitting(longer, prompt, candidates, recall_index=place)
+
+    def _is_built_in(self, candidate: Candidate) -> bool:
+        """Tell whether the candidate is lair's own, which looks into memory by itself."""
+        try:
+            return self._catalog.backend(candidate.backend).last_resort
+        except UpstreamError:
+            return False  # the attempt tells
 
     def _note_answer(self, ready: _Ready, trace: Trace, candidate: Candidate) -> None:
         """Remember who answered, how fast, and what it counted."""

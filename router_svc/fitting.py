@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Protocol
 
 from lair.common.v1.chat_pb2 import Message, Usage
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent
 from router_svc.backends.base import Backend, Counter
 from router_svc.context import ContextOverflowError, Cut, Estimate, Fitted, fit
+from router_svc.inserting import joined, with_messages
 from router_svc.model import Candidate, UpstreamError
 from router_svc.prompt import Prompt
 from router_svc.tokens import is_close, measure
@@ -26,42 +28,59 @@ class Fit(Protocol):
     """What fits messages into a window's room as `context.fit` does, at its own pace."""
 
     async def __call__(
-        self, messages: Sequence[Message], *, budget_tokens: int, estimate: Estimate
+        self,
+        messages: Sequence[Message],
+        *,
+        budget_tokens: int,
+        estimate: Estimate,
+        recall_index: int | None,
     ) -> Fitted:
         """Fit them. Raises `ContextOverflowError`."""
         ...
 
 
 class Fitting:
-    """A chat, with the history in front, and what its last attempt sent of it."""
+    """A chat, with the history in front, and what its last attempt sent of it.
 
-    def __init__(self, call: ChatCall, prompt: Prompt, candidates: Sequence[Candidate]) -> None:
+    `recall_index` is the place of what was recalled, in front of what the user says: a
+    message that may be left out, and that is sent as part of the user's.
+    """
+
+    def __init__(
+        self,
+        call: ChatCall,
+        prompt: Prompt,
+        candidates: Sequence[Candidate],
+        recall_index: int | None = None,
+    ) -> None:
         self.candidates = candidates
         # What the last attempt left out; None where the prompt went as it is.
         self.cut: Cut | None = None
         self._call = call
         self._prompt = prompt
-        self._sent = call
+        self._recall_index = recall_index
+        self._whole = self._of(call.messages) if recall_index is not None else call
+        self._sent = self._whole
         # What was fitted ahead, for whom.
         self._ahead: tuple[str, str, Fitted] | None = None
 
     def chat(self, backend: Backend, model: str) -> Awaitable[ChatCompletion]:
         """Ask for an answer at once, as a backend does. Raises `UpstreamError`."""
         if self._is_short(backend, model):
-            return backend.chat(self._call, model)
+            return backend.chat(self._whole, model)
         return self._chat(backend, model)
 
     def stream(self, backend: Backend, model: str) -> AsyncGenerator[list[ChatEvent]]:
         """Ask for a stream, as a backend does. Raises `UpstreamError`."""
         if self._is_short(backend, model):
-            return backend.stream(self._call, model)
+            return backend.stream(self._whole, model)
         return self._stream(backend, model)
 
     def learn(self, candidate: Candidate, usage: Usage | None) -> None:
         """Correct the estimates of who answered by what it counted of the prompt sent."""
         if usage is None or not usage.prompt_tokens or not self._prompt.measured:
             return
-        size = self._prompt.size if self._sent is self._call else measure(self._sent)
+        size = self._prompt.size if self._sent is self._whole else measure(self._sent)
         name, model = candidate.backend, candidate.model
         self._prompt.estimator.learn(size, name, model, usage.prompt_tokens)
 
@@ -78,11 +97,16 @@ class Fitting:
             return
         estimate, _ = await self._estimate(backend, model)
         with suppress(ContextOverflowError):  # which its attempt meets too, and tells
-            fitted = await fitting(self._call.messages, budget_tokens=room, estimate=estimate)
+            fitted = await fitting(
+                self._call.messages,
+                budget_tokens=room,
+                estimate=estimate,
+                recall_index=self._recall_index,
+            )
             self._ahead = (backend.name, model, fitted)
 
     def _is_short(self, backend: Backend, model: str) -> bool:
-        self.cut, self._sent = None, self._call
+        self.cut, self._sent = None, self._whole
         return self._prompt.fits_at_a_glance(self._window(backend.name, model))
 
     async def _chat(self, backend: Backend, model: str) -> ChatCompletion:
@@ -141,14 +165,16 @@ class Fitting:
     def _send(self, fitted: Fitted) -> None:
         if fitted.cut:
             self.cut = fitted.cut
-            self._sent = _with_messages(self._call, fitted.messages)
+            self._sent = self._of(fitted.messages, recalled=not fitted.cut.recall)
 
     def _fitted(self, backend: Backend, model: str, estimate: Estimate, *, counted: bool) -> Fitted:
         prompt, window = self._prompt, self._window(backend.name, model)
-        messages = list(self._call.messages)
+        cut_to = partial(
+            fit, list(self._call.messages), estimate=estimate, recall_index=self._recall_index
+        )
         room, limit = prompt.room(window) or 0, prompt.limit(window) or 0
         try:
-            return fit(messages, budget_tokens=room, estimate=estimate)
+            return cut_to(budget_tokens=room)
         except ContextOverflowError as error:
             needed = error.needed_tokens
         # The room for the reply gives way before a message that must stay; and where the
@@ -159,28 +185,28 @@ class Fitting:
                 f"tokens, and the prompt may have {limit}"
             )
             raise UpstreamError("CONTEXT_LENGTH_EXCEEDED", message)
-        return fit(messages, budget_tokens=needed, estimate=estimate)
+        return cut_to(budget_tokens=needed)
 
     async def _estimate(self, backend: Backend, model: str) -> tuple[Estimate, bool]:
         """Return what estimates prompts there, and whether it rests on a count."""
         prompt, scale = self._prompt, 1.0
         estimator, name = prompt.estimator, backend.name
-        counted = await backend.count(self._call, model) if isinstance(backend, Counter) else None
+        counted = await backend.count(self._whole, model) if isinstance(backend, Counter) else None
         if counted:
             estimator.learn(prompt.size, name, model, counted)
             scale = counted / prompt.tokens(name, model)
         return estimator.of_messages(self._call, name, model, scale=scale), bool(counted)
+
+    def _of(self, messages: Sequence[Message], *, recalled: bool = True) -> ChatCall:
+        """Return the call with these of its messages, and what is `recalled` in its place."""
+        if self._recall_index is not None and recalled:
+            # Whatever was cut stood in front of it.
+            from_end = len(self._call.messages) - self._recall_index
+            messages = joined(messages, len(messages) - from_end)
+        return with_messages(self._call, messages)
 
     def _window(self, backend: str, model: str) -> int | None:
         for candidate in self.candidates:
             if candidate.backend == backend and candidate.model == model:
                 return candidate.window
         return None
-
-
-def _with_messages(call: ChatCall, messages: Sequence[Message]) -> ChatCall:
-    cut = ChatCall()
-    cut.CopyFrom(call)
-    del cut.messages[:]
-    cut.messages.extend(messages)
-    return cut

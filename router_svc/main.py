@@ -26,6 +26,7 @@ from router_svc.life import Ledger
 from router_svc.line import Priority
 from router_svc.modes import Modes
 from router_svc.queue import QueueLimits
+from router_svc.recalling import Recalling
 from router_svc.reload import Reloader
 from router_svc.remembering import Memories
 from router_svc.service import DESCRIPTOR, RouterService
@@ -176,9 +177,14 @@ def _chats(
         enabled=settings.memory.enabled,
         timeout_seconds=settings.router.memory_timeout_ms / 1000,
     )
+    recalling = Recalling(
+        *(memory, estimator),
+        enabled=settings.memory.recall,
+        timeout_seconds=settings.memory.recall_timeout_ms / 1000,
+        tokens=settings.memory.recall_tokens,
+    )
     return Chats(
-        catalog,
-        memories,
+        *(catalog, memories, recalling),
         turns=turns,
         ledger=ledger,
         estimator=estimator,

@@ -143,15 +143,17 @@ class Prompt:
         return self._measure_least()
 
 
-def chat_prompt(call: ChatCall, estimator: TokenEstimator) -> Prompt:
-    """Return the prompt of a chat, of which old turns may go."""
+def chat_prompt(
+    call: ChatCall, estimator: TokenEstimator, recall_index: int | None = None
+) -> Prompt:
+    """Return the prompt of a chat, of which old turns may go, and before them what was recalled."""
     return Prompt(
         estimator,
         cap=max(0, call.route.max_context_tokens),
         reply_tokens=max(0, call.max_completion_tokens or call.max_tokens),
         glance=partial(at_most, call),
         whole=partial(measure, call),
-        least=partial(_measure_least, call),
+        least=partial(_measure_least, call, recall_index),
     )
 
 
@@ -168,6 +170,8 @@ def text_prompt(call: CompletionCall, estimator: TokenEstimator) -> Prompt:
     )
 
 
-def _measure_least(call: ChatCall) -> Size:
-    gone = {place for turn in turns(call.messages)[:-1] for place in turn}
+def _measure_least(call: ChatCall, recall_index: int | None) -> Size:
+    gone = {place for turn in turns(call.messages, recall_index)[:-1] for place in turn}
+    if recall_index is not None:
+        gone.add(recall_index)
     return measure(call, without(call.messages, gone))

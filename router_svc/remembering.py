@@ -1,8 +1,9 @@
 """The router's side of memory_svc: history in, within a time limit; the rest by outbox.
 
-A chat never fails for its memory: without it the chat goes on, and `MemoryOutcome`
-says why. The one exception is a chat that continues an earlier answer by its request
-(`after_request_id`): told without what it refers to, it would be another chat.
+What other conversations have to say is `recalling.py`'s. A chat never fails for its memory:
+without it the chat goes on, and `MemoryOutcome` says why. The one exception is a chat that
+continues an earlier answer by its request (`after_request_id`): told without what it refers
+to, it would be another chat.
 """
 
 from __future__ import annotations
@@ -40,22 +41,26 @@ _ACTIVE_HEAD = "active"
 # How long a chat waits that cannot go on without its history, if not longer anyway.
 _PATIENCE_SECONDS = 5.0
 _NOT_KEPT = (MEMORY_POLICY_OFF, MEMORY_POLICY_RECALL)
+_RECALLED_FOR = (MEMORY_POLICY_RECALL, MEMORY_POLICY_FULL)
 
 # What `MemoryOutcome.degraded` says.
 _UNTRACED = "off: X-Enable-Tracing is false"
 _DISABLED = "memory is switched off (memory.enabled)"
-_NO_RECALL = "recall of other conversations is not available yet"
 _HISTORY_LEFT_OUT = "memory service down or late: history left out"
 
 
 @dataclass(slots=True)
 class Remembered:
-    """What memory gave to a request, and whether the request is to be kept."""
+    """What memory gave to a request, and what it is to do with it.
+
+    `keep` says that the request is stored, `recall` that other conversations are searched.
+    """
 
     call: ChatCall
     outcome: MemoryOutcome
     parent_head: str = ""
     keep: bool = False
+    recall: bool = False
 
 
 class Memories:
@@ -84,19 +89,20 @@ class Memories:
         return remembered
 
     def _begin(self, call: ChatCall) -> Remembered:
-        """Decide whether the turn is kept, and in which conversation."""
-        given = call.memory.conversation_id
-        if not _is_to_be_kept(call):
+        """Decide what memory does for the turn, and in which conversation it is kept."""
+        keep, recall = _is_to_be_kept(call), call.memory.policy in _RECALLED_FOR
+        if not keep and not recall:
             return Remembered(call, MemoryOutcome())
         if call.untraced:
             return Remembered(call, MemoryOutcome(degraded=_UNTRACED))
+        given = call.memory.conversation_id if keep else ""
         if not self._enabled:
             return Remembered(call, MemoryOutcome(conversation_id=given, degraded=_DISABLED))
+        if not keep:
+            return Remembered(call, MemoryOutcome(), recall=recall)
         _check_record(call.memory.record_json)
         outcome = MemoryOutcome(conversation_id=given or derived_id(call))
-        if call.memory.policy == MEMORY_POLICY_FULL:
-            outcome.degraded = _NO_RECALL
-        return Remembered(call, outcome, keep=True)
+        return Remembered(call, outcome, keep=keep, recall=recall)
 
     async def _add_what_it_continues(self, remembered: Remembered) -> None:
         """Put what led to the earlier answer in front, whether or not the turn is kept."""

@@ -112,6 +112,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
                 f"environment: DAILY_STATS_UPDATE_INTERVAL: {seconds!r} is no number of seconds; "
                 "leave it out: daily figures are always up to date"
             )
+    if environ.get("ENABLE_RAG"):
+        values.setdefault("memory", {})["recall"] = environ["ENABLE_RAG"]
     if environ.get("DATABASE_PATH"):
         memory = Path(environ["DATABASE_PATH"])
         beside = memory.with_name(f"{memory.stem}-metrics{memory.suffix}")

@@ -2,27 +2,33 @@
 
 One file, `lair.toml`, holds them for all services; the environment overrides each
 (`LAIR_GATEWAY__PORT=8012`). `svckit.config` reads them. docs/configuration.md is
-generated from this module.
+generated from these classes.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+from svckit.backend_settings import Backend, Capability
+from svckit.section import Port, Seconds, Section
+
+__all__ = [
+    "LOOPBACK",
+    "Backend",
+    "Capability",
+    "Gateway",
+    "LlamaCpp",
+    "Memory",
+    "Metrics",
+    "Router",
+    "Settings",
+]
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-class Section(BaseModel):
-    """A table of `lair.toml`: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Gateway(Section):
@@ -150,13 +156,31 @@ class Memory(Section):
         description="A sentence-transformers model: a path, or a name in the hub's cache. The "
         "default's verified weights are installed with lair.",
     )
+    embedding_runtime: Literal["auto", "torch"] = Field(
+        "auto",
+        description="What computes the embeddings: `auto` exports the model once, to eight-bit "
+        "numbers for onnxruntime, and takes torch where that fails. `torch` takes torch at once: "
+        "slower and larger, but on a GPU if there is one.",
+    )
     similarity_threshold: float = Field(
         0.35,
         ge=0,
         le=1,
         description="Least similarity of meaning at which a passage is found without shared words.",
     )
-    context_limit: int = Field(3, ge=1, le=50, description="Passages an answer may be made of.")
+    context_limit: int = Field(
+        3, ge=1, le=50, description="Passages recalled into a prompt, or quoted by lair/recall."
+    )
+    recall: bool = Field(
+        default=True,
+        description="Put passages of earlier conversations into the prompts of who asks for it.",
+    )
+    recall_tokens: int = Field(
+        800, ge=100, description="Tokens of them at most; a quarter of a small model's window."
+    )
+    recall_timeout_ms: int = Field(
+        50, ge=1, description="How long a chat waits for them; then it goes on without and says so."
+    )
 
 
 class Metrics(Section):
@@ -206,120 +230,6 @@ class LlamaCpp(Section):
     )
     parallel: int = Field(2, ge=1, le=64, description="Requests it works on at a time.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 lets llama.cpp choose.")
-
-
-Capability = Literal["chat", "embeddings", "tools", "vision", "json_schema", "reasoning"]
-
-
-class Backend(Section):
-    """A server that answers for models; one `[[backends]]` table each."""
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Its name, your choice."
-    )
-    url: str = Field(
-        "",
-        pattern=r"^(https?://.+)?$",
-        description="Its base URL, with `/v1` where it has one. Required by most kinds.",
-    )
-    kind: str = Field(
-        "openai",
-        description="The adapter: `openai` is for any compatible server, `ollama` for Ollama by "
-        "its native API.",
-    )
-    api_key: str | None = Field(
-        None, description="Its key: `env:NAME` reads it from the environment."
-    )
-    models: tuple[str, ...] = Field((), description="What it serves. Default: what it says.")
-    aliases: dict[str, str] = Field(
-        default_factory=dict, description='Other names for its models: `{"gpt-4o" = "qwen3:30b"}`.'
-    )
-    priority: int = Field(0, description="The highest of those that could answer is asked first.")
-    explicit_only: bool = Field(
-        default=False, description="Only requests that name it reach it; `auto` never does."
-    )
-    device: str = Field(
-        "",
-        description="The GPU it runs on, your choice of name: backends of one device share one "
-        "queue. Default: its own.",
-    )
-    max_concurrent: int | None = Field(
-        None,
-        ge=0,
-        description="Requests it works on at a time; the others wait in lair. 0 is no limit. "
-        "Default: what it says, else no limit.",
-    )
-    price: float = Field(
-        0.0, ge=0, description="US dollars a million tokens: of equals the cheaper is asked first."
-    )
-    context: int | None = Field(
-        None,
-        ge=128,
-        description="Context window of its models in tokens; Ollama is asked for it (`num_ctx`). "
-        "Default: what it says; of Ollama what a prompt needs, up to the model's maximum.",
-    )
-    capabilities: dict[Capability, bool] = Field(
-        default_factory=dict,
-        description="What its models can do, where it does not say or is wrong: "
-        "`{vision = false, tools = true}`. Also `chat`, `embeddings`, `json_schema`, `reasoning`.",
-    )
-    split_think: bool = Field(
-        default=False,
-        description="Take a `<think>…</think>` at the head of answers for reasoning: for servers "
-        "that do not do so themselves.",
-    )
-    keep_alive: str = Field(
-        "",
-        pattern=r"^(-?\d+|(\d+(\.\d+)?(ms|s|m|h))+)?$",
-        description="How long Ollama keeps a model in memory after an answer: `30m`, seconds, or "
-        "-1 for ever. Default: Ollama's own.",
-    )
-    local: bool | None = Field(
-        None, description="Whether it is in the house. Default: by its address."
-    )
-    connect_seconds: Seconds = Field(5.0, description="Limit on connecting.")
-    first_token_seconds: Seconds = Field(
-        600.0, description="Limit on the time to the first byte of an answer."
-    )
-    idle_seconds: Seconds = Field(
-        120.0, description="Limit on the silence between two pieces of an answer."
-    )
-    total_seconds: Seconds | None = Field(
-        None, description="Limit on one whole answer, streamed or not. Default: none."
-    )
-    on_disconnect: Literal["cancel", "drain"] = Field(
-        "cancel",
-        description="What becomes of an answer whose client went away: `cancel` ends it at once, "
-        "`drain` reads and keeps it to its end, for servers that generate or bill it anyway.",
-    )
-    watts: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="What its device draws while it works, in watts: for its costs.",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _an_address(cls, value: str) -> str:
-        try:
-            host = urlsplit(value).hostname or ""
-            urlsplit(value).port  # noqa: B018  # raises where it is none
-            host.encode("idna")
-        except (ValueError, UnicodeError) as error:
-            if "@" in value:  # the error quotes what may be a password
-                raise ValueError("is no address; write special characters as %..") from None
-            raise ValueError(f"is no address: {error}") from error
-        # Else part of a password would be taken for a path, and be shown.
-        if "@" in value and ("@" not in urlsplit(value).netloc or len(value.split()) > 1):
-            raise ValueError("is no address; write special characters as %..")
-        return value
-
-    @model_validator(mode="after")
-    def _one_way_to_say_who_asks(self) -> Self:
-        if self.api_key and "@" in urlsplit(self.url).netloc:
-            raise ValueError("api_key is set, and url has a user name; servers take only one")
-        return self
 
 
 class Settings(Section):
@@ -379,6 +289,11 @@ class Settings(Section):
     def memory_database(self) -> Path:
         """The file of memory_svc."""
         return self.memory.database or self.data_dir / "memory" / "memory.db"
+
+    @property
+    def embedding_models(self) -> Path:
+        """The folder of exported embedding models."""
+        return self.data_dir / "memory" / "models"
 
     @property
     def metrics_database(self) -> Path:

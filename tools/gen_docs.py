@@ -142,6 +142,7 @@ def _seed_variables() -> str:
             "The names of the plan lair grew from keep working. `DATABASE_PATH` names memory's",
             "file; metrics stands beside it as `…-metrics`. `DAILY_STATS_UPDATE_INTERVAL` is",
             "accepted and has nothing left to do: daily figures are always up to date.",
+            "`ENABLE_RAG` sets `memory.recall` as well.",
             "",
             "| variable | key |",
             "| --- | --- |",

@@ -102,6 +102,14 @@ class Found(Struct, frozen=True):
     degraded: Annotated[str, Meta(description="What was not searched, and why.")] | None
 
 
+class Recall(Struct, frozen=True):
+    """What was recalled for a request, and out of what."""
+
+    query: Annotated[str, Meta(description="What was looked for.")]
+    candidates: list[Passage]
+    context: Annotated[str, Meta(description="What went into the prompt; empty if nothing did.")]
+
+
 class MemoryIndex(Struct, frozen=True):
     """How far the index of meanings is; its counts, which are everybody's, only for admins."""
 
@@ -175,6 +183,15 @@ def found_json(found: recall_service_pb2.SearchResponse) -> Found:
     return Found(
         passages=[_passage_json(passage) for passage in found.passages],
         degraded=found.degraded or None,
+    )
+
+
+def recall_json(told: recall_service_pb2.ExplainResponse) -> Recall:
+    """Write what was recalled for a request."""
+    return Recall(
+        query=told.query,
+        candidates=[_passage_json(passage) for passage in told.candidates],
+        context=told.context,
     )
 
 

@@ -1,4 +1,4 @@
-"""GET and POST /memory/search, GET /memory/stats: what of the past fits, and how much there is."""
+"""/memory/search, /memory/stats, /memory/recalls: what of the past fits, and how much there is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from aiohttp import web
 from gateway.bodies import parsed
 from gateway.clients import ask
 from gateway.context import CLIENTS, SETTINGS, request_id_of
-from gateway.dialects.rest_conversations import found_json, index_json, stats_json
+from gateway.dialects.rest_conversations import (
+    found_json,
+    index_json,
+    recall_json,
+    stats_json,
+)
 from gateway.dialects.rest_queries import SearchQuery
 from gateway.dialects.rest_reading import read_body, read_query
 from gateway.handlers.replies import administers, json_reply, narrowed_user
 from gateway.scope import read_span
 from lair.memory.v1.conversation_service_pb2 import GetStatsRequest
-from lair.memory.v1.recall_service_pb2 import GetIndexStatusRequest, SearchFilter, SearchRequest
+from lair.memory.v1.recall_service_pb2 import (
+    ExplainRequest,
+    GetIndexStatusRequest,
+    SearchFilter,
+    SearchRequest,
+)
 
 
 async def search(request: web.Request) -> web.Response:
@@ -43,6 +53,17 @@ async def stats(request: web.Request) -> web.Response:
     )
     shown = index_json(index, with_counts=administers(request))
     return json_reply(stats_json(counted, shown))
+
+
+async def explain_recall(request: web.Request) -> web.Response:
+    """Tell what was recalled for a request, and out of what; of one user, as a search."""
+    told = await ask(
+        "memory",
+        request.app[CLIENTS].recall.Explain,
+        ExplainRequest(user_id=narrowed_user(request), request_id=request.match_info["request_id"]),
+        request_id=request_id_of(request),
+    )
+    return json_reply(recall_json(told))
 
 
 def _read_search(body: bytes) -> SearchQuery:

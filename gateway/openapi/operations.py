@@ -11,6 +11,7 @@ from gateway.dialects.rest_conversations import (
     ConversationPage,
     DeletedConversation,
     Found,
+    Recall,
     Stats,
     WholeConversation,
 )
@@ -137,6 +138,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("GET", "/memory/search"): Operation(tag=MEMORY, query=SearchQuery, reply=Found, personal=True),
     ("POST", "/memory/search"): Operation(tag=MEMORY, body=SearchQuery, reply=Found, personal=True),
+    ("GET", "/memory/recalls/{request_id}"): Operation(tag=MEMORY, reply=Recall, personal=True),
     ("GET", "/memory/stats"): Operation(tag=MEMORY, reply=Stats, personal=True),
     ("GET", "/metrics"): Operation(tag=METRICS, reply="Text", media="text/plain"),
     ("GET", "/metrics/dashboard"): _report(Dashboard),

@@ -27,12 +27,36 @@ class ModelStatus:
     error: str = ""
 
 
-class Embedder(Protocol):
-    """Turns texts into normalised vectors of one length."""
+class Encoder(Protocol):
+    """A model in memory, for one thread at a time; what an `Embedder` computes with."""
 
     @property
     def model(self) -> str:
-        """The model's name; vectors of different names are never compared."""
+        """The name that is stored with its vectors."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """How long its vectors are."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, query: bool) -> Vector:
+        """Return one normalised row for each text; `query` says that they are questions."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into normalised vectors of one length.
+
+    Texts that are longer than the model reads are cut at its end.
+    """
+
+    @property
+    def model(self) -> str:
+        """The model's name, with its precision; vectors of different names are never compared.
+
+        It may become more precise while the model loads, and stays once it is ready.
+        """
         ...
 
     @property
@@ -45,7 +69,17 @@ class Embedder(Protocol):
         ...
 
     async def embed(self, texts: Sequence[str]) -> Vector:
-        """Return one row for each text. Raises `EmbeddingError`."""
+        """Return one row for each of the texts to be found; questions go before them.
+
+        Raises `EmbeddingError`.
+        """
+        ...
+
+    async def embed_query(self, text: str) -> Vector:
+        """Return the vector of a question, ahead of all texts that wait to be embedded.
+
+        Raises `EmbeddingError`.
+        """
         ...
 
     def close(self) -> None:

@@ -22,5 +22,9 @@ class NoEmbedder:
         """Refuse."""
         raise EmbeddingError(f"cannot embed {len(texts)} texts: indexing is off")
 
+    async def embed_query(self, text: str) -> Vector:
+        """Refuse."""
+        raise EmbeddingError(f"cannot embed a question of {len(text)} characters: indexing is off")
+
     def close(self) -> None:
         """Close nothing."""

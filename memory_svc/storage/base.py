@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from memory_svc.model import (
-    Candidate,
     Conversation,
     ConversationChange,
     ConversationFilter,
@@ -18,6 +17,8 @@ from memory_svc.model import (
     IndexCounts,
     NewConversation,
     Probe,
+    Recall,
+    Said,
     SearchFilter,
     Stats,
     StoredMessage,
@@ -28,6 +29,7 @@ from memory_svc.model import (
     Unembedded,
     Vector,
 )
+from memory_svc.retrieval.evidence import Evidence
 
 
 class MemoryStore(Protocol):
@@ -128,28 +130,53 @@ class MemoryStore(Protocol):
         """Count what is kept of a user; of all if None."""
         ...
 
-    async def candidates(
+    async def speakers(self, user_id: str) -> tuple[str, ...]:
+        """Return the names that speak in the user's memory, beside those who have none."""
+        ...
+
+    async def evidence(
         self, user_id: str, probe: Probe, where: SearchFilter, limit: int
-    ) -> list[Candidate]:
-        """Return the user's best `limit` passages by words and as many by meaning."""
+    ) -> Evidence:
+        """Return what speaks for the candidates among which the best `limit` passages are."""
+        ...
+
+    async def said(
+        self, user_id: str, message_ids: Sequence[int], where: SearchFilter
+    ) -> list[Said]:
+        """Return those of the messages that the user may find, in any order."""
+        ...
+
+    async def keep_recalls(self, recalls: Sequence[Recall]) -> None:
+        """Keep what was recalled for requests, and drop what has been kept long enough.
+
+        A message that is deleted takes its quotes with it, and a conversation or a turn
+        what was recalled for it, though it may not be stored.
+        """
+        ...
+
+    async def recall(self, user_id: str, request_id: str) -> Recall | None:
+        """Return what was recalled for a request, as far as it still exists; None if unknown."""
         ...
 
     async def await_vectors(self, model: str) -> None:
-        """Queue every searchable message that has no vector of `model`."""
+        """Queue every vector of `model` that searchable messages do not have."""
         ...
 
     async def unembedded(self, limit: int) -> list[Unembedded]:
-        """Return messages that wait for a vector and are not given up, oldest first."""
+        """Return what waits for a vector and is not given up, oldest messages first."""
         ...
 
-    async def put_vectors(self, model: str, vectors: Sequence[tuple[int, Vector]]) -> None:
-        """Store normalised vectors by message; those of deleted messages are dropped."""
+    async def put_vectors(self, model: str, made: Sequence[tuple[Unembedded, Vector]]) -> None:
+        """Store normalised vectors of what waited for them.
+
+        What was deleted, or has other neighbours by now, is dropped.
+        """
         ...
 
-    async def embedding_failed(self, model: str, message_id: int, error: str) -> None:
-        """Count a failed attempt; the third one gives the message up for `model`."""
+    async def embedding_failed(self, model: str, waiting: Unembedded, error: str) -> None:
+        """Count a failed attempt; the third one gives the vector up for `model`."""
         ...
 
     async def index_counts(self, model: str) -> IndexCounts:
-        """Count the messages with a vector of `model`, and those that wait."""
+        """Count the messages with a vector of `model`, and those that wait for any."""
         ...

@@ -30,6 +30,7 @@ from router_svc.model import ServedModel, Snapshot, State, UpstreamError
 from svckit import settings
 from svckit.deadline import within
 from svckit.errors import ServiceError
+from svckit.recalled import without_recalled
 from svckit.times import now_us
 
 MODEL = "lair/recall"
@@ -104,8 +105,10 @@ def last_user_text(call: ChatCall) -> str:
     for message in reversed(call.messages):
         if message.role == "user":
             if message.WhichOneof("content") == "text":
-                return message.text.strip()
-            return "\n".join(part.text for part in message.parts.parts if part.text).strip()
+                said = message.text
+            else:
+                said = "\n".join(part.text for part in message.parts.parts if part.text)
+            return without_recalled(said).strip()
     return ""
 
 

@@ -12,7 +12,7 @@ import pytest
 from bench.analysis import Cell, Comparison, Figures, Run, Soak, Spread, comparisons, rows
 from bench.load import Load, LoadError, Reply, count_chunks, dechunk, measure, percentile
 from bench.processes import SYSTEMS, NotStarted, System, running, stub_server, without_paths
-from bench.report import page, read_run, soaking
+from bench.report import embedding, page, read_run, soaking
 
 
 def figures(p50: float, rate: float, ttft: float | None = None) -> Figures:
@@ -281,3 +281,18 @@ def test_a_stall_that_an_idle_loop_had_too_is_not_lairs() -> None:
     held = replace(SOAK, held_max_ms=250.0)
     assert not held.smooth
     assert replace(held, idle_loop_held_max_ms=150.0).smooth
+
+
+def test_embedding_is_told_beside_torch() -> None:
+    figures = dict.fromkeys(("first_s", "p95_ms", "texts_per_s", "ready_mb", "after_mb"), 7.0)
+    told = embedding(
+        {
+            "model": "m@int8",
+            "export_s": 20.4,
+            "agreement": {"mean": 0.9902, "least": 0.9712},
+            "runtimes": {"auto": {**figures, "p50_ms": 3.33}, "torch": {**figures, "p50_ms": 15.0}},
+        }
+    )
+    assert "| question, p50, ms | 3.3 | 15.0 |" in told
+    assert "took 20 s in a\nprocess" in told
+    assert "cosines of 0.990 on average and 0.971 at least" in told

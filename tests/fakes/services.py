@@ -73,7 +73,7 @@ class _Receiver:
 
 
 class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
-    """Keeps turns; finds what `passages` says."""
+    """Keeps turns; finds what `passages` says, and recalls `context`."""
 
     def __init__(self) -> None:
         self.state = _Receiver("memory")
@@ -81,6 +81,13 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
         self.history_requests: list[conversations_pb.GetHistoryRequest] = []
         self.passages: list[recall_pb.Passage] = []
         self.searches: list[recall_pb.SearchRequest] = []
+        # What it recalls, whatever is asked, of `passages`.
+        self.context = ""
+        self.recall_degraded = ""
+        self.recall_requests: list[recall_pb.RecallRequest] = []
+        # Cleared: recalls wait until it is set, unlike all else.
+        self.recall_ready = asyncio.Event()
+        self.recall_ready.set()
 
     def servicers(self) -> Servicers:
         """Return it as a process part that can be served or called directly."""
@@ -135,6 +142,16 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
         self.searches.append(request)
         await self.state.admit()
         return recall_pb.SearchResponse(passages=self.passages)
+
+    async def Recall(self, request: recall_pb.RecallRequest, _: Any) -> recall_pb.RecallResponse:
+        self.recall_requests.append(request)
+        await self.state.admit()
+        await self.recall_ready.wait()
+        return recall_pb.RecallResponse(
+            context=self.context,
+            passages=self.passages if self.context else (),
+            degraded=self.recall_degraded,
+        )
 
 
 class ScriptedMetrics(UsageServiceServicer):

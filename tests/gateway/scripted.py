@@ -262,6 +262,12 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
         self.requests.append(request)
         return self.found
 
+    async def Explain(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return recall_pb2.ExplainResponse(
+            query="colour", candidates=self.found.passages, context="- teal"
+        )
+
     async def DeleteConversation(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         return conversations_pb2.DeleteConversationResponse(deleted_message_count=5)

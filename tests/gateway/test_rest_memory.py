@@ -309,6 +309,16 @@ async def test_a_search_by_body_takes_no_name_that_it_does_not_know(stack: Stack
     assert (status, body["error"]["param"]) == (400, "user")
 
 
+async def test_a_recall_tells_what_it_chose_and_out_of_what(stack: Stack):
+    passage = recall_pb2.Passage(message_id=7, conversation_id="c", role="user", text="Teal")
+    stack.memory.found = recall_pb2.SearchResponse(passages=[passage])
+    status, body = await stack.get("/memory/recalls/r1?user_id=ana")
+    assert (status, body["query"], body["context"]) == (200, "colour", "- teal")
+    assert [each["text"] for each in body["candidates"]] == ["Teal"]
+    [asked] = stack.memory.requests
+    assert (asked.user_id, asked.request_id) == ("ana", "r1")
+
+
 @pytest.mark.parametrize(
     ("query", "user", "everyone"), [("", "", True), ("?user_id=ana", "ana", False)]
 )

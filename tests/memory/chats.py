@@ -68,6 +68,9 @@ class WordEmbedder:
             raise EmbeddingError("cannot stomach poison")
         return np.stack([self._vector(text) for text in texts])
 
+    async def embed_query(self, text: str) -> Vector:
+        return (await self.embed([text]))[0]
+
     def close(self) -> None:
         pass
 

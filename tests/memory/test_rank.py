@@ -1,19 +1,22 @@
 """Which candidates are relevant, and in which order they are returned."""
 
-import random
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from memory_svc.model import Candidate
+from memory_svc.retrieval.dates import Time
+from memory_svc.retrieval.evidence import Evidence
+from memory_svc.retrieval.question import Question
+from memory_svc.retrieval.traits import ASKS, DATED, traits_of
 from memory_svc.search import rank
-from memory_svc.words import content_words, is_question, normalised
+from memory_svc.words import content_words, normalised
+from tests.memory.evidences import by_meaning, by_words, evidence
 
-PLAIN = Candidate(1, "c", "", "user", "a text", 0, 0.0, 0, None)
+PLAIN = Question("?", "?", ())
 
 
-def ids(candidates: list[Candidate], *, words: int = 2, threshold: float = 0.35) -> list[int]:
-    return [p.message_id for p in rank(candidates, words=words, threshold=threshold)]
+def ids(found: Evidence, question: Question = PLAIN, *, threshold: float = 0.35) -> list[int]:
+    return [each.message_id for each in rank(found, question, threshold=threshold)]
 
 
 @pytest.mark.parametrize(
@@ -30,50 +33,99 @@ def ids(candidates: list[Candidate], *, words: int = 2, threshold: float = 0.35)
         (0, 0, None, False),
     ],
 )
-def test_half_of_the_words_or_enough_likeness_makes_relevant(
+def test_enough_words_or_enough_likeness_makes_relevant(
     words: int, matched: int, cosine: float | None, relevant: bool
 ):
-    candidate = replace(PLAIN, matched=matched, bm25=float(matched), cosine=cosine)
-    assert bool(ids([candidate], words=words)) is relevant
+    candidate = by_words(matched, words=max(words, 1)) | by_meaning(cosine or 0.0)
+    found = evidence(candidate, words=words, compared=cosine is not None)
+    assert bool(ids(found)) is relevant
+
+
+@pytest.mark.parametrize(("words", "enough"), [(1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (10, 4)])
+def test_enough_words_in_a_window_make_relevant(words: int, enough: int):
+    for matched, relevant in ((enough - 1, False), (enough, True)):
+        spread = {"window_matched": matched, "window": 1.0, "window_coverage": 0.2}
+        assert bool(ids(evidence(spread, words=words, compared=False))) is relevant
+
+
+def test_an_answer_beside_what_was_asked_for_is_found_and_small_talk_is_not():
+    asked = by_words(2) | by_meaning(0.6)
+    beside: dict[str, Any] = {"window_matched": 2, "window": 2.0, "window_coverage": 1.0}
+    answer, small_talk = beside | {"near": 0.2, "around": 0.5}, beside | {"near": 0.01}
+    assert ids(evidence(asked, answer, small_talk)) == [0, 1]
+
+
+def test_what_is_much_worse_than_the_best_is_left_out():
+    assert ids(evidence(by_words(2), by_words(1), by_meaning(0.2))) == [0, 1]
 
 
 def test_scores_say_how_well_it_fits_and_not_who_is_best():
-    weak = replace(PLAIN, cosine=0.4)
-    [passage] = rank([weak], words=3, threshold=0.35)
-    assert passage.score == pytest.approx(0.4)
-    assert (passage.lexical_score, passage.dense_score) == (0.0, pytest.approx(0.4))
+    [ranked] = rank(evidence(by_meaning(0.4), words=3), PLAIN, threshold=0.35)
+    assert ranked.score == pytest.approx(0.4)
+    assert (ranked.lexical_score, ranked.dense_score) == (0.0, pytest.approx(0.4))
 
 
 def test_what_was_not_compared_has_no_score():
-    [passage] = rank([replace(PLAIN, matched=1, bm25=2.0)], words=1, threshold=0.35)
-    assert passage.score == pytest.approx(1.0)
-    assert (passage.lexical_score, passage.dense_score) == (1.0, None)
-    [passage] = rank([replace(PLAIN, cosine=1.0)], words=0, threshold=0.35)
-    assert passage.lexical_score is None
+    [ranked] = rank(evidence(by_words(1, words=1), words=1, compared=False), PLAIN, threshold=0.35)
+    assert ranked.score == pytest.approx(1.0)
+    assert (ranked.lexical_score, ranked.dense_score) == (1.0, None)
+    [ranked] = rank(evidence(by_meaning(1.0), words=0), PLAIN, threshold=0.35)
+    assert ranked.lexical_score is None
 
 
-def test_the_same_text_is_returned_once_and_oldest():
-    texts = ["Rex is my dog!", "rex  is my dog", "Rex is my cat"]
-    candidates = [
-        replace(PLAIN, message_id=n, text=text, created_us=10 - n, matched=2, bm25=1.0)
-        for n, text in enumerate(texts)
-    ]
-    assert ids(candidates) == [2, 1]
+def test_of_equals_the_older_comes_first():
+    found = evidence(by_words(2, created_us=5, id=1), by_words(2, created_us=4, id=2))
+    assert ids(found) == [2, 1]
 
 
-def test_a_statement_comes_before_a_question_that_fits_alike():
-    question = replace(PLAIN, text="Is Rex my dog?", matched=2, bm25=1.0, cosine=0.7)
-    statement = replace(question, message_id=2, text="Rex is my dog", created_us=5)
-    assert ids([question, statement]) == [2, 1]
+def prefers(better: dict[str, Any], worse: dict[str, Any], question: Question = PLAIN) -> bool:
+    both = by_words(2) | by_meaning(0.6)
+    return ids(evidence(both | worse, both | better), question) == [1, 0]
 
 
-def test_noise_of_one_channel_does_not_change_the_order_of_the_other():
-    chance = random.Random(1)
-    by_words = [
-        replace(PLAIN, message_id=n, text=f"text {n}", matched=2, bm25=10.0 - n) for n in range(10)
-    ]
-    noisy = [replace(each, cosine=chance.uniform(-0.17, 0.17)) for each in by_words]
-    assert ids(noisy) == ids(by_words) == list(range(10))
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({}, {"marks": ASKS}),
+        ({"by_named": True}, {}),
+        ({"asked": 0.5}, {}),
+        ({"marks": traits_of("we met in Oslo and in Rome").marks}, {}),
+        ({"marks": traits_of("three of them").marks}, {}),
+    ],
+    ids=["statement", "named", "answer", "names", "numbers"],
+)
+def test_priors_decide_between_equals(better: dict[str, Any], worse: dict[str, Any]):
+    assert prefers(better, worse)
+
+
+def test_a_time_is_preferred_only_where_the_question_asks_for_it():
+    when = Question("When?", "When?", (), asks_when=True)
+    assert prefers({"marks": DATED}, {}, when)
+    assert not prefers({"marks": DATED}, {})
+    day = 86_400_000_000
+    in_may = Question("In May?", "In May?", (), times=(Time(100 * day, 10 * day),))
+    assert prefers({"created_us": 103 * day}, {"created_us": 90 * day}, in_may)
+    assert not prefers({"created_us": 103 * day}, {"created_us": 90 * day})
+
+
+def test_a_prior_does_not_outweigh_what_both_channels_say():
+    good, bad = by_words(2) | by_meaning(0.6), by_words(1) | by_meaning(0.3)
+    assert ids(evidence(good, bad | {"by_named": True, "asked": 0.3})) == [0, 1]
+
+
+def test_a_conversation_with_more_that_fits_comes_first():
+    fits, alone = by_words(2), {"conversations": 2}
+    found = evidence(
+        *(fits | alone, {"id": 8} | alone, {"id": 9} | alone),
+        *(fits | {"id": 5}, by_words(1, id=6), by_words(1, id=7)),
+    )
+    assert ids(found)[:2] == [5, 0]
+
+
+def test_a_persons_own_words_are_preferred_among_long_messages_only():
+    both = by_words(2) | by_meaning(0.6)
+    for mean_length, first in ((20.0, 0), (120.0, 1)):
+        assert ids(evidence(both, both | {"by_user": True}, mean_length=mean_length))[0] == first
 
 
 def test_content_words_leave_out_what_carries_no_content():
@@ -90,17 +142,3 @@ def test_content_words_leave_out_what_carries_no_content():
 
 def test_normalised_texts_have_only_their_words():
     assert normalised(" Hello,\nWORLD!! ") == "hello world"
-
-
-@pytest.mark.parametrize(
-    ("text", "asks"),
-    [
-        ("Where is Rex?", True),
-        ("Where is Rex? And why?!?", True),
-        ("I lost Rex. Where is he?", False),
-        ("Where is Rex? He is my dog", False),
-        ("???", False),
-    ],
-)
-def test_only_a_text_that_does_nothing_but_ask_is_a_question(text: str, asks: bool):
-    assert is_question(text) is asks

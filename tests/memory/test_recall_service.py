@@ -152,17 +152,6 @@ async def test_bad_fields_are_named(memories: Memories, request_: dict[str, Any]
     assert (error.reason, error.metadata) == ("INVALID_FIELD", {"field": field})
 
 
-@pytest.mark.parametrize(
-    ("method", "request_"),
-    [("Recall", recall.RecallRequest()), ("Explain", recall.ExplainRequest(request_id="r"))],
-    ids=["Recall", "Explain"],
-)
-async def test_what_is_not_there_yet_says_so(memories: Memories, method: str, request_: Any):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await getattr(memories.recall, method)(request_)
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
 async def test_what_an_ended_process_left_is_indexed_by_the_next(tmp_path: Path):
     async with running(tmp_path) as memories:
         await memories.say("c", [user("My puppy")])

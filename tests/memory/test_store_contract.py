@@ -3,23 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from memory_svc.model import (
     ConversationChange,
     ConversationFilter,
     Fate,
-    IndexCounts,
     NewConversation,
-    Probe,
-    SearchFilter,
     Usage,
 )
 from memory_svc.storage.base import MemoryStore
 from memory_svc.storage.local.store import open_local_store
-from tests.memory.chats import DAY_US, NOW_US, assistant, user
-from tests.memory.stores import EVERYTHING, MODEL, by_meaning, by_words, embed, turn, unit
+from tests.memory.chats import NOW_US, assistant
+from tests.memory.stores import by_words, turn
 
 
 class TestConversations:
@@ -140,166 +134,3 @@ class TestTurns:
             assert after == before
             assert await by_words(store, "teal") == {"I like teal": 1}
             assert await store.append([turn("r1", "I like teal")]) == [Fate.DUPLICATE]
-
-
-class TestWords:
-    async def test_words_are_stemmed_and_counted(self, store: MemoryStore):
-        await store.append([turn("r1", "The dogs were running", "A dog barks", "Cats sleep")])
-        assert await by_words(store, "dog", "run") == {"The dogs were running": 2, "A dog barks": 1}
-
-    async def test_rare_words_score_higher(self, store: MemoryStore):
-        await store.append([turn("r1", *(f"dog number {n}" for n in range(9)), "dog called Rex")])
-        found = await store.candidates("ann", Probe(("dog", "rex"), None, MODEL), EVERYTHING, 50)
-        best = max(found, key=lambda each: each.bm25)
-        assert best.text == "dog called Rex"
-
-    @pytest.mark.parametrize(
-        "word",
-        ['"', "'", "*", "a OR b", "NEAR(", "owner:", "-", "^", "", "u1", "\x00", "()", "é"],
-        ids=repr,
-    )
-    async def test_no_word_is_taken_for_syntax(self, store: MemoryStore, word: str):
-        await store.append([turn("r1", "plain text")])
-        assert await by_words(store, word) == {}
-        assert await by_words(store, word, "plain") == {"plain text": 1}
-
-    async def test_other_users_are_never_found(self, store: MemoryStore):
-        await store.append([turn("r1", "my dog"), turn("r2", "his dog", user_id="bob")])
-        assert await by_words(store, "dog") == {"my dog": 1}
-        assert await by_words(store, "dog", user_id="eve") == {}
-
-    async def test_only_what_people_and_models_say_is_searchable(self, store: MemoryStore):
-        said = turn("r1", "dog")
-        tool = type(said.messages[0])(role="tool", text="dog of a tool")
-        late = type(said.messages[0])(role="system", text="dog of a system")
-        blank = user(" \n")
-        await store.append([replace(said, messages=(said.messages[0], tool, late, blank))])
-        assert await by_words(store, "dog") == {"dog": 1}
-        assert len(await store.unembedded(9)) == 1
-
-    async def test_answers_made_of_memory_are_never_searchable(self, store: MemoryStore):
-        made = replace(
-            turn("r1", "dog?"), reply=assistant("a dog it was"), generated_from_memory=True
-        )
-        await store.append([made])
-        # The client edits its question and sends the answer back on a new branch.
-        await store.append([turn("r2", "dog??", "a dog it was", "thanks")])
-        assert await by_words(store, "dog") == {"dog?": 1, "dog??": 1}
-        assert {each.text for each in await store.unembedded(9)} == {"dog?", "dog??", "thanks"}
-
-
-FILTERS: dict[str, tuple[SearchFilter, set[str]]] = {
-    "none": (EVERYTHING, {"dog one", "dog two", "dog three"}),
-    "project": (SearchFilter(project="p"), {"dog one"}),
-    "session": (SearchFilter(session_id="s"), {"dog three"}),
-    "conversation": (SearchFilter(conversation_id="c1"), {"dog one", "dog two"}),
-    "excluded": (SearchFilter(exclude_conversation_id="c1"), {"dog three"}),
-    "role": (SearchFilter(roles=("assistant", "tool")), {"dog two"}),
-    "start": (SearchFilter(start_us=NOW_US + 1), {"dog three"}),
-    "end": (SearchFilter(end_us=NOW_US + DAY_US), {"dog one", "dog two"}),
-    "tags": (SearchFilter(tags=("x", "fun")), {"dog three"}),
-    "nothing": (SearchFilter(project="p", session_id="s"), set()),
-}
-
-
-@pytest.mark.parametrize("name", FILTERS)
-async def test_filters_narrow_both_channels(store: MemoryStore, name: str):
-    where, expected = FILTERS[name]
-    await store.append([turn("r1", "dog one", "dog two", conversation_id="c1")])
-    later = turn("r2", "dog three", conversation_id="c2", at_us=NOW_US + DAY_US, session_id="s")
-    await store.append([later])
-    await store.update("ann", "c2", ConversationChange(tags=("fun", "old")), 1)
-    await embed(store, **{"dog one": unit(1, 0), "dog two": unit(1, 1), "dog three": unit(1, 2)})
-    if name in ("project", "nothing"):
-        await store.append([turn("r3", "dog one", conversation_id="c3", project="p")])
-        await embed(store, **{"dog one": unit(1, 0)})
-    assert (await by_words(store, "dog", where=where)).keys() == expected
-    assert (await by_meaning(store, unit(1, 0), where=where)).keys() == expected
-
-
-class TestMeaning:
-    async def test_the_nearest_come_with_their_cosine(self, store: MemoryStore):
-        await store.append([turn("r1", "east", "north", "west")])
-        await embed(store, east=unit(1, 0), north=unit(0, 1), west=unit(-1, 0))
-        assert await by_meaning(store, unit(1, 1), limit=2) == {"east": 0.707, "north": 0.707}
-
-    async def test_nearest_equals_brute_force(self, store: MemoryStore):
-        chance = np.random.default_rng(1)
-        texts = [f"text {n}" for n in range(200)]
-        await store.append([turn("r1", *texts)])
-        vectors = chance.normal(size=(200, 16)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        waiting = await store.unembedded(200)
-        given = [(w.message_id, v) for w, v in zip(waiting, vectors, strict=True)]
-        await store.put_vectors(MODEL, given)
-        best = np.argsort(-(vectors @ vectors[7]))[:10]
-        found = await by_meaning(store, vectors[7], limit=10)
-        assert found.keys() == {texts[n] for n in best}
-
-    async def test_what_is_found_by_words_is_compared_by_meaning_too(self, store: MemoryStore):
-        await store.append([turn("r1", "east", "north", "dog")])
-        await embed(store, east=unit(1, 0), north=unit(1, 1), dog=unit(-1, 0))
-        found = await store.candidates("ann", Probe(("dog",), unit(1, 0), MODEL), EVERYTHING, 1)
-        assert {each.text: each.cosine for each in found} == {"east": 1.0, "dog": -1.0}
-
-    async def test_vectors_added_after_a_search_are_found(self, store: MemoryStore):
-        await store.append([turn("r1", "east")])
-        await embed(store, east=unit(1, 0))
-        assert await by_meaning(store, unit(1, 0)) == {"east": 1.0}
-        await store.append([turn("r2", "north", conversation_id="d")])
-        await embed(store, north=unit(0, 1))
-        assert await by_meaning(store, unit(1, 0)) == {"east": 1.0, "north": 0.0}
-
-    async def test_other_users_and_models_are_never_found(self, store: MemoryStore):
-        await store.append([turn("r1", "east"), turn("r2", "north", user_id="bob")])
-        await embed(store, east=unit(1, 0), north=unit(0, 1))
-        assert await by_meaning(store, unit(1, 0)) == {"east": 1.0}
-        assert await by_meaning(store, unit(1, 0), model="other") == {}
-
-    async def test_vectors_of_another_length_are_left_out(self, store: MemoryStore):
-        await store.append([turn("r1", "east", "north")])
-        await embed(store, east=unit(1, 0))
-        await embed(store, north=unit(0, 1, 0))
-        assert await by_meaning(store, unit(1, 0)) == {"east": 1.0}
-
-
-class TestQueue:
-    async def test_a_message_waits_until_it_has_its_vector(self, store: MemoryStore):
-        await store.append([turn("r1", "one", "two")])
-        assert await store.index_counts(MODEL) == IndexCounts(0, 2)
-        await embed(store, one=unit(1, 0))
-        assert [w.text for w in await store.unembedded(9)] == ["two"]
-        assert await store.index_counts(MODEL) == IndexCounts(1, 1)
-
-    async def test_another_model_wants_vectors_of_its_own(self, store: MemoryStore):
-        await store.append([turn("r1", "one")])
-        await embed(store, one=unit(1, 0))
-        await store.await_vectors(MODEL)
-        assert await store.unembedded(9) == []
-        await store.await_vectors("other")
-        assert [w.text for w in await store.unembedded(9)] == ["one"]
-        assert await store.index_counts("other") == IndexCounts(0, 1)
-
-    async def test_the_third_failure_gives_a_message_up_for_this_model(self, store: MemoryStore):
-        await store.append([turn("r1", "bad", "good")])
-        [bad, _] = await store.unembedded(9)
-        for _ in range(3):
-            assert "bad" in [w.text for w in await store.unembedded(9)]
-            await store.embedding_failed(MODEL, bad.message_id, "why")
-        await store.await_vectors(MODEL)
-        assert [w.text for w in await store.unembedded(9)] == ["good"]
-        await store.await_vectors("other")
-        assert [w.text for w in await store.unembedded(9)] == ["bad", "good"]
-
-    async def test_the_speaker_is_the_name_or_the_role(self, store: MemoryStore):
-        named = user("hi")
-        named.name = "Ann"
-        await store.append([replace(turn("r1"), messages=(named,), reply=assistant("ho"))])
-        assert [w.speaker for w in await store.unembedded(9)] == ["Ann", "assistant"]
-
-    async def test_a_vector_of_a_deleted_message_is_dropped(self, store: MemoryStore):
-        await store.append([turn("r1", "one")])
-        [waiting] = await store.unembedded(9)
-        await store.delete("ann", "c", NOW_US)
-        await store.put_vectors(MODEL, [(waiting.message_id, unit(1, 0))])
-        assert await store.index_counts(MODEL) == IndexCounts(0, 0)

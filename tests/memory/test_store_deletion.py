@@ -17,10 +17,10 @@ LATER_US = NOW_US + 1
 async def test_nothing_derived_is_left(store: MemoryStore):
     await store.append([turn("r1", "east"), turn("r2", "north", conversation_id="d")])
     await embed(store, east=unit(1, 0), north=unit(0, 1))
-    assert len(await by_meaning(store, unit(1, 0))) == 2
+    assert len(await by_meaning(store, unit(2, 1))) == 2
     assert await store.delete("ann", "c", LATER_US) == 1
     assert await by_words(store, "east", "north") == {"north": 1}
-    assert await by_meaning(store, unit(1, 0)) == {"north": 0.0}
+    assert await by_meaning(store, unit(2, 1)) == {"north": 0.45}
     assert await store.index_counts("m") == IndexCounts(1, 0)
     assert await store.delete("ann", "c", LATER_US) is None
 

@@ -13,7 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from lair.common.v1.chat_pb2 import Message, Usage
 from memory_svc.conversations import Conversations
-from memory_svc.model import Fate, Probe, StoredMessage, StoredTurn, Turn, TurnFilter
+from memory_svc.model import (
+    Fate,
+    Probe,
+    StoredMessage,
+    StoredTurn,
+    Turn,
+    TurnFilter,
+    VectorKind,
+)
 from memory_svc.storage.base import MemoryStore
 from memory_svc.storage.local.store import open_local_store
 from memory_svc.tree import ROOT, chain
@@ -135,7 +143,12 @@ class Life(RuleBasedStateMachine):
     @rule()
     def embed(self) -> None:
         waiting = self.run(self.store.unembedded(FAR))
-        vectors = [(each.message_id, unit(1, WORDS.index(each.text))) for each in waiting]
+        paths = {stored.id: path for path, stored in self.paths().items()}
+        for each in waiting:
+            if each.kind is VectorKind.WINDOW and each.message_id in paths:  # not bob's
+                heard = [said for said in paths[each.message_id][:-1] if said[0] != "tool"]
+                assert (each.before and each.before.text) == (heard[-1][1] if heard else None)
+        vectors = [(each, unit(1, WORDS.index(each.line.text))) for each in waiting]
         self.run(self.store.put_vectors(MODEL, vectors))
 
     def turn(self, pick: int) -> str:
@@ -209,15 +222,20 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def what_is_found_is_what_is_there(self) -> None:
-        there = [path[-1][1] for path in self.naive.ages if path[-1][0] != "tool"]
-        for probe in (Probe(WORDS, None, MODEL), Probe((), unit(1, 1), MODEL)):
-            found = self.run(self.store.candidates("ann", probe, EVERYTHING, FAR))
-            texts = sorted(each.text for each in found)
-            assert set(texts) <= set(there)
-            if probe.words:
-                assert texts == sorted(there)
+        there = {p: each.id for p, each in self.paths().items() if p[-1][0] != "tool"}
+        texts = {number: path[-1][1] for path, number in there.items()}
+        probe = Probe(WORDS, vector=unit(1, 1), bare_vector=unit(1, 1), model=MODEL)
+        found = self.run(self.store.evidence("ann", probe, EVERYTHING, FAR))
+        assert sorted(found.message_ids.tolist()) == sorted(there.values())
+        assert all(count == 1 for count in found.matched)
+        rows = zip(found.message_ids.tolist(), found.near.tolist(), strict=True)
+        for number, cosine in rows:  # 0 where it waits for its vector
+            expected = unit(1, 1) @ unit(1, WORDS.index(texts[number]))
+            assert cosine == 0 or abs(cosine - expected) < 0.01
         counts = self.run(self.store.index_counts(MODEL))
-        assert counts.indexed + counts.pending == len(there) + 1  # and bob's
+        alone = self.run(self.store.unembedded(FAR))
+        waiting = sum(each.kind is VectorKind.ALONE for each in alone)
+        assert counts.indexed + waiting == len(there) + 1  # and bob's
         stats = self.run(self.store.stats("ann"))
         assert stats.messages == len(self.naive.ages)
         assert stats.text_bytes == sum(len(path[-1][1]) for path in self.naive.ages)

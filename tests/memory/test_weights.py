@@ -54,7 +54,7 @@ def test_both_names_of_the_default_mean_the_installed_weights(model: str, defaul
 
 
 async def test_with_tampered_weights_words_are_searched(tmp_path: Path, tampered: Path):
-    embedder = SentenceEmbedder("all-MiniLM-L6-v2", default_folder=tampered)
+    embedder = SentenceEmbedder("all-MiniLM-L6-v2", tmp_path / "m", default_folder=tampered)
     async with running(tmp_path, embedder) as memories:
         await memories.say("c", [user("my dog is called Rex")])
         while (status := await memories.status()).model_state == "loading":
@@ -90,7 +90,7 @@ async def test_a_search_says_that_meanings_were_not_compared(
 
 
 async def test_an_unknown_model_fails_with_its_name(tmp_path: Path):
-    embedder = SentenceEmbedder(str(tmp_path / "no-such-model"))
+    embedder = SentenceEmbedder(str(tmp_path / "no-such-model"), tmp_path)
     await embedder.load()
     embedder.close()
     assert embedder.status.state == "failed"

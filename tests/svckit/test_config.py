@@ -100,6 +100,12 @@ def test_the_seeds_variables_keep_working(variable: str, text: str, expected: ob
     assert value(load(environ={variable: text}), path) == expected
 
 
+@pytest.mark.parametrize("text", ["true", "false"])
+def test_the_seeds_word_for_retrieval_means_recall_as_well(text: str) -> None:
+    memory = load(environ={"ENABLE_RAG": text}).memory
+    assert memory.recall == memory.index == (text == "true")
+
+
 def test_the_table_of_the_seeds_variables_is_complete() -> None:
     assert set(SEED_VARIABLES) == {
         *("ENABLE_MEMORY", "DATABASE_PATH", "ENABLE_METRICS", "METRICS_BATCH_SIZE", "ENABLE_RAG"),

@@ -14,6 +14,7 @@ import aiosqlite
 
 from memory_svc.model import Message
 from memory_svc.pruning import Follower, Node, Regrown, regrow
+from memory_svc.storage.local.indexing import follow_another, unindex_messages
 from memory_svc.storage.local.instructions import drop_instructions
 from memory_svc.storage.local.rows import first_row, join_message
 from memory_svc.titles import title_of
@@ -263,6 +264,7 @@ async def _take_out_of_turns(tx: aiosqlite.Connection, message: sqlite3.Row) -> 
 
 async def _become_one(tx: aiosqlite.Connection, conversation: int, merged: int, same: int) -> None:
     """Put a message in the place of another that counts as the same."""
+    await follow_another(tx, merged, same)
     row = await first_row(tx, "select text, body from message where id = ?", (merged,))
     assert row is not None
     wording = _message(row).SerializeToString()
@@ -286,15 +288,10 @@ async def _become_one(tx: aiosqlite.Connection, conversation: int, merged: int, 
 
 async def _remove(tx: aiosqlite.Connection, ids: Sequence[int]) -> None:
     """Remove messages with their words and vectors."""
-    these = (json.dumps(ids),)
-    # The index must be told the words it is to forget while they are there.
+    await unindex_messages(tx, ids)
     await tx.execute(
-        "insert into message_fts (message_fts, rowid, owner, text)"
-        " select 'delete', id, owner, text from indexed_text"
-        " where id in (select value from json_each(?))",
-        these,
+        "delete from message where id in (select value from json_each(?))", (json.dumps(ids),)
     )
-    await tx.execute("delete from message where id in (select value from json_each(?))", these)
     # FTS5 only marks words as deleted; merging its segments drops them.
     await tx.execute("insert into message_fts (message_fts) values ('optimize')")
 

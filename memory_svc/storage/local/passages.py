@@ -1,21 +1,22 @@
-"""Find a user's passages by words (FTS5) and by meaning (vectors), and queue for both."""
+"""Bring up a user's passages: their words from FTS5, their vectors, and what may be shown."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from memory_svc.model import Candidate, IndexCounts, Probe, SearchFilter, Unembedded, Vector
-from memory_svc.storage.local.rows import join_message
-from memory_svc.storage.local.vectors import Ids, VectorIndex
+from memory_svc.model import Probe, Said, SearchFilter
+from memory_svc.retrieval.evidence import Bools, Evidence, Ints
+from memory_svc.storage.local.gathering import Posting, gather
+from memory_svc.storage.local.indexing import first_number
+from memory_svc.storage.local.shelf import Shelf
+from memory_svc.storage.local.shelves import Shelves
 from svckit.sqlite import Database
 
-MOST_ATTEMPTS = 3
-
-# Every search applies this to the view `passage`, whichever way a passage came up.
+# Nothing is shown that this does not let through, whichever way it came up.
 _ALLOWED = """
   p.owner = :owner
   and (:project = '' or p.project = :project)
@@ -30,186 +31,136 @@ _ALLOWED = """
     where has.value = wanted.value))
 """
 
-# The owner's own word in the index has weight 0: it selects, but does not score.
-_BY_WORDS = f"""
-select p.id, -bm25(message_fts, 0.0, 1.0) as score
-from message_fts join passage as p on p.id = message_fts.rowid
-where message_fts match :match and {_ALLOWED}
-order by score desc, p.id limit :limit
-"""  # noqa: S608  # constant text
-
-_ALLOWED_IDS = f"select p.id from passage as p where {_ALLOWED}"  # noqa: S608  # constant text
-
 _THESE = f"""
-select p.* from passage as p
-where p.id in (select value from json_each(:ids)) and {_ALLOWED}
+select p.* from json_each(:ids) as wanted join passage as p on p.id = wanted.value
+where {_ALLOWED}
 """  # noqa: S608  # constant text
 
-# The cross joins keep SQLite from walking every row that has the word.
-_MATCHED = """
-select id.value as id, count(*) as matched
-from json_each(:ids) as id cross join json_each(:expressions) as word
-cross join message_fts on message_fts match word.value and message_fts.rowid = id.value
-group by id.value
+_ALLOWED_CONVERSATIONS = """
+select c.key from conversation as c
+where c.owner = :owner
+  and (:project = '' or c.project = :project)
+  and (:session_id = '' or c.session_id = :session_id)
+  and (:conversation_id = '' or c.id = :conversation_id)
+  and (:exclude = '' or c.id <> :exclude)
+  and (:tags = '[]' or exists (
+    select 1 from json_each(c.tags) as has join json_each(:tags) as wanted
+    where has.value = wanted.value))
+"""
+
+# A word that more messages have says little of any of them: the newest must do.
+_MOST_WITH_WORD = 8000
+
+# For each term the messages that have it, as one text: rows by the thousand cost more.
+_POSTINGS = """
+select term.key as term, (
+  select group_concat(number - :first) from (
+    select rowid as number from message_fts
+    where message_fts match term.value and rowid between :first and :last
+    order by rowid desc limit :most
+  )
+) as ids
+from json_each(:terms) as term order by term.key
 """
 
 _NO_FILTER = SearchFilter()
 
 
 class Passages:
-    """The searchable messages of a database, and the queue of those without a vector."""
+    """The searchable messages of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, shelves: Shelves) -> None:
         self._database = database
-        self._vectors = VectorIndex(self._load_vectors)
+        self._shelves = shelves
 
-    def close(self) -> None:
-        """Let go of the indexes."""
-        self._vectors.close()
+    async def speakers(self, user_id: str) -> tuple[str, ...]:
+        """Return the names that speak in the user's memory."""
+        owner = await self._owner(user_id)
+        if owner is None:
+            return ()
+        shelf = await self._shelves.shelf(owner)
+        return tuple(name for name in shelf.speakers if name)
 
-    async def candidates(
+    async def evidence(
         self, user_id: str, probe: Probe, where: SearchFilter, limit: int
-    ) -> list[Candidate]:
-        """Return the best `limit` by words and as many by meaning, each with both scores."""
-        rows = await self._database.fetch("select key from owner where user_id = ?", (user_id,))
-        if not rows:
+    ) -> Evidence:
+        """Return what speaks for the user's best candidates."""
+        owner = await self._owner(user_id)
+        if owner is None:
+            return gather(Shelf(), Probe(), (), None, limit)
+        shelf = await self._shelf(owner, probe)
+        postings = await self._postings(owner, (*probe.words, *probe.phrases))
+        allowed = await self._allowed(owner, shelf, where)
+        return await self._shelves.run(gather, shelf, probe, postings, allowed, limit)
+
+    async def said(
+        self, user_id: str, message_ids: Sequence[int], where: SearchFilter
+    ) -> list[Said]:
+        """Return those of the messages that the user may find, in any order."""
+        owner = await self._owner(user_id)
+        if owner is None:
             return []
-        owner = int(rows[0]["key"])
-        allowed = _parameters(owner, where)
-        bm25 = await self._by_words(probe.words, allowed, limit)
-        cosine = await self._by_meaning(owner, probe, where, bm25, limit)
-        ids = sorted(bm25.keys() | cosine.keys())
-        matched = await self._matched(probe.words, ids)
-        found = await self._database.fetch(_THESE, {**allowed, "ids": json.dumps(ids)})
+        parameters = {**_parameters(owner, where), "ids": json.dumps(message_ids)}
         return [
-            Candidate(
+            Said(
                 message_id=row["id"],
                 conversation_id=row["conversation_id"],
                 conversation_title=row["title"],
                 role=row["role"],
                 text=row["text"],
                 created_us=row["created_us"],
-                bm25=bm25.get(row["id"], 0.0),
-                matched=matched.get(row["id"], 0),
-                cosine=cosine.get(row["id"]),
             )
-            for row in found
+            for row in await self._database.fetch(_THESE, parameters)
         ]
 
-    async def _by_words(
-        self, words: Sequence[str], allowed: dict[str, Any], limit: int
-    ) -> dict[int, float]:
-        if not words:
-            return {}
-        terms = " OR ".join(map(_quoted, words))
-        match = f'owner : "u{allowed["owner"]}" AND text : ({terms})'
-        rows = await self._database.fetch(_BY_WORDS, {**allowed, "match": match, "limit": limit})
-        return {row["id"]: row["score"] for row in rows}
+    async def _owner(self, user_id: str) -> int | None:
+        rows = await self._database.fetch("select key from owner where user_id = ?", (user_id,))
+        return int(rows[0]["key"]) if rows else None
 
-    async def _by_meaning(
-        self, owner: int, probe: Probe, where: SearchFilter, also: Iterable[int], limit: int
-    ) -> dict[int, float]:
-        """Return cosines of the nearest, and of the passages `also` found by words."""
+    async def _shelf(self, owner: int, probe: Probe) -> Shelf:
         if probe.vector is None:
-            return {}
-        among = None
-        if where != _NO_FILTER:
-            rows = await self._database.fetch(_ALLOWED_IDS, _parameters(owner, where))
-            among = [row["id"] for row in rows]
-        search = self._vectors.search
-        nearest = await search(owner, probe.model, probe.vector, limit, among)
-        others = [message_id for message_id in also if message_id not in nearest]
-        return nearest | await search(owner, probe.model, probe.vector, len(others), others)
+            return await self._shelves.shelf(owner)
+        return await self._shelves.shelf_with_vectors(owner, probe.model, probe.vector.size)
 
-    async def _matched(self, words: Sequence[str], ids: Sequence[int]) -> dict[int, int]:
-        expressions = [f"text : {_quoted(word)}" for word in words]
+    async def _postings(self, owner: int, terms: Sequence[str]) -> list[Posting]:
+        """Return the owner's messages that have each term."""
+        quoted = list(map(_quoted, terms))
+        first = first_number(owner)
         rows = await self._database.fetch(
-            _MATCHED, {"ids": json.dumps(ids), "expressions": json.dumps(expressions)}
+            _POSTINGS,
+            {
+                "first": first,
+                "last": first_number(owner + 1) - 1,
+                "most": _MOST_WITH_WORD,
+                "terms": json.dumps(
+                    [f"{part} : {term}" for part in ("text", "rest") for term in quoted]
+                ),
+            },
         )
-        return {row["id"]: row["matched"] for row in rows}
+        ids = [_numbers(row["ids"]) for row in rows]
+        heads, rests = ids[: len(quoted)], ids[len(quoted) :]
+        return [Posting(head, rest) for head, rest in zip(heads, rests, strict=True)]
 
-    async def _load_vectors(self, owner: int, model: str, dimensions: int) -> tuple[Ids, Vector]:
-        rows = await self._database.fetch(
-            "select v.message, v.vector from passage as p join vector as v on v.message = p.id"
-            " where p.owner = ? and v.model = ? and length(v.vector) = ?",
-            (owner, model, dimensions * np.dtype(np.float32).itemsize),
-        )
-        ids = np.array([row["message"] for row in rows], dtype=np.int64)
-        blob = b"".join(row["vector"] for row in rows)
-        return ids, np.frombuffer(blob, dtype=np.float32).reshape(len(rows), dimensions)
-
-    async def await_vectors(self, model: str) -> None:
-        """Queue every searchable message that has no vector of `model`."""
-        async with self._database.transaction() as tx:
-            await tx.execute(
-                "update unembedded set attempts = 0, error = '' where attempts > 0 and model <> ?",
-                (model,),
-            )
-            await tx.execute(
-                "insert or ignore into unembedded (message) select p.id from passage as p"
-                " left join vector as v on v.message = p.id and v.model = ?"
-                " where v.message is null",
-                (model,),
-            )
-
-    async def unembedded(self, limit: int) -> list[Unembedded]:
-        """Return messages that wait for a vector; those that failed come last."""
-        rows = await self._database.fetch(
-            "select m.id, m.text, m.body, m.created_us"
-            " from unembedded as u join message as m on m.id = u.message"
-            " where u.attempts < ? order by u.attempts, u.message limit ?",
-            (MOST_ATTEMPTS, limit),
-        )
-        waiting = []
-        for row in rows:
-            message = join_message(row["text"], row["body"])
-            speaker = message.name or message.role
-            waiting.append(Unembedded(row["id"], speaker, row["text"], row["created_us"]))
-        return waiting
-
-    async def put_vectors(self, model: str, vectors: Sequence[tuple[int, Vector]]) -> None:
-        """Store vectors and take their messages off the queue, in one transaction."""
-        stored: dict[int, list[tuple[int, Vector]]] = {}
-        async with self._database.transaction() as tx:
-            for message_id, vector in vectors:
-                rows = await tx.execute_fetchall(
-                    "select owner from passage where id = ?", (message_id,)
-                )
-                for row in rows:  # none if the message was deleted meanwhile
-                    stored.setdefault(row["owner"], []).append((message_id, vector))
-                    await tx.execute(
-                        "insert or replace into vector values (?, ?, ?)",
-                        (message_id, model, vector.astype(np.float32).tobytes()),
-                    )
-                await tx.execute("delete from unembedded where message = ?", (message_id,))
-        for owner, of_owner in stored.items():
-            ids = [message_id for message_id, _ in of_owner]
-            await self._vectors.add(owner, model, ids, np.stack([v for _, v in of_owner]))
-
-    async def embedding_failed(self, model: str, message_id: int, error: str) -> None:
-        """Count a failed attempt and keep its error."""
-        async with self._database.transaction() as tx:
-            await tx.execute(
-                "update unembedded set attempts = attempts + 1, model = ?, error = ?"
-                " where message = ?",
-                (model, error, message_id),
-            )
-
-    async def index_counts(self, model: str) -> IndexCounts:
-        """Count vectors of `model` and messages that wait for one."""
-        rows = await self._database.fetch(
-            "select (select count(*) from vector where model = ?) as indexed,"
-            " (select count(*) from unembedded where attempts < ?) as pending",
-            (model, MOST_ATTEMPTS),
-        )
-        return IndexCounts(rows[0]["indexed"], rows[0]["pending"])
-
-    async def forget(self, owner: int, message_ids: Sequence[int]) -> None:
-        """Drop the vectors of messages whose rows are gone."""
-        await self._vectors.remove(owner, message_ids)
+    async def _allowed(self, owner: int, shelf: Shelf, where: SearchFilter) -> Bools | None:
+        """Tell which places of a shelf may be found; None for all."""
+        if where == _NO_FILTER:
+            return None
+        rows = await self._database.fetch(_ALLOWED_CONVERSATIONS, _parameters(owner, where))
+        allowed = np.isin(shelf.conversations, [row["key"] for row in rows])
+        if where.roles:
+            allowed &= np.where(shelf.by_user, "user" in where.roles, "assistant" in where.roles)
+        if where.start_us is not None:
+            allowed &= shelf.created_us >= where.start_us
+        if where.end_us is not None:
+            allowed &= shelf.created_us < where.end_us
+        return allowed
 
 
-def _parameters(owner: int, where: SearchFilter) -> dict[str, Any]:
+def _numbers(ids: str | None) -> Ints:
+    return np.fromstring(ids or "", dtype=np.int64, sep=",")
+
+
+def _parameters(owner: int, where: SearchFilter) -> Mapping[str, Any]:
     return {
         "owner": owner,
         "project": where.project,
@@ -223,6 +174,6 @@ def _parameters(owner: int, where: SearchFilter) -> dict[str, Any]:
     }
 
 
-def _quoted(word: str) -> str:
-    """Make `word` a plain term of FTS5, whatever is in it."""
-    return '"' + word.replace('"', '""').replace("\x00", " ") + '"'  # NUL ends an expression
+def _quoted(term: str) -> str:
+    """Make `term` a plain term of FTS5, whatever is in it."""
+    return '"' + term.replace('"', '""').replace("\x00", " ") + '"'  # NUL ends an expression

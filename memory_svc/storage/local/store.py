@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from memory_svc.model import (
-    Candidate,
     Conversation,
     ConversationChange,
     ConversationFilter,
@@ -23,6 +22,8 @@ from memory_svc.model import (
     Message,
     NewConversation,
     Probe,
+    Recall,
+    Said,
     SearchFilter,
     Stats,
     StoredMessage,
@@ -34,17 +35,22 @@ from memory_svc.model import (
     Vector,
 )
 from memory_svc.records import metadata_of
+from memory_svc.retrieval.evidence import Evidence
 from memory_svc.storage.local.deletion import (
     Deleted,
     delete_conversation,
     delete_message,
     delete_turn,
 )
+from memory_svc.storage.local.indexing import describe_old_messages
 from memory_svc.storage.local.passages import Passages
+from memory_svc.storage.local.recalls import find_recall, forget_recalls, keep_recalls
 from memory_svc.storage.local.rows import to_conversation, to_path_node, to_stored_message
+from memory_svc.storage.local.shelves import Shelves
 from memory_svc.storage.local.stored_turns import StoredTurns
 from memory_svc.storage.local.tombstones import bury, bury_turn
 from memory_svc.storage.local.turns import append_turn, owner_key
+from memory_svc.storage.local.vector_queue import VectorQueue
 from svckit.sqlite import Database, open_database
 
 # The active path has as many messages as its leaf's place says.
@@ -110,19 +116,19 @@ async def open_local_store(path: Path) -> AsyncIterator[LocalStore]:
     """Open the database at `path`, making it if it does not exist; close it at the end."""
     migrations = files("memory_svc.storage.local") / "sql"
     async with open_database(path, migrations) as database:
-        passages = Passages(database)
-        try:
-            yield LocalStore(database, passages)
-        finally:
-            passages.close()
+        await describe_old_messages(database)
+        with closing(Shelves(database)) as shelves:
+            yield LocalStore(database, shelves)
 
 
 class LocalStore:
     """A `MemoryStore` in one SQLite file; made by `open_local_store`."""
 
-    def __init__(self, database: Database, passages: Passages) -> None:
+    def __init__(self, database: Database, shelves: Shelves) -> None:
         self._database = database
-        self._passages = passages
+        self._shelves = shelves
+        self._passages = Passages(database, shelves)
+        self._vectors = VectorQueue(database, shelves)
         self._turns = StoredTurns(database)
 
     async def create(self, new: NewConversation, at_us: int) -> Conversation | None:
@@ -242,6 +248,7 @@ class LocalStore:
         async with self._database.transaction() as tx:
             # Also where nothing is stored: the first turn may still be on its way.
             await bury(tx, user_id, conversation_id, at_us)
+            await forget_recalls(tx, user_id, conversation_id=conversation_id)
             deleted = await delete_conversation(tx, user_id, conversation_id)
         return await self._forget(deleted)
 
@@ -276,6 +283,7 @@ class LocalStore:
         async with self._database.transaction() as tx:
             # Also where nothing is stored: it may still be on its way.
             await bury_turn(tx, user_id, request_id, at_us)
+            await forget_recalls(tx, user_id, request_id=request_id)
             deleted = await delete_turn(tx, user_id, request_id, at_us)
         return await self._forget(deleted)
 
@@ -284,31 +292,50 @@ class LocalStore:
         rows = await self._database.fetch(_STATS, {"user_id": user_id})
         return Stats(**{name: rows[0][name] for name in rows[0].keys()})  # noqa: SIM118  # a row, not a dict
 
-    async def candidates(
+    async def speakers(self, user_id: str) -> tuple[str, ...]:
+        """Return the names that speak in the user's memory, beside those who have none."""
+        return await self._passages.speakers(user_id)
+
+    async def evidence(
         self, user_id: str, probe: Probe, where: SearchFilter, limit: int
-    ) -> list[Candidate]:
-        """Return the user's best `limit` passages by words and as many by meaning."""
-        return await self._passages.candidates(user_id, probe, where, limit)
+    ) -> Evidence:
+        """Return what speaks for the candidates among which the best `limit` passages are."""
+        return await self._passages.evidence(user_id, probe, where, limit)
+
+    async def said(
+        self, user_id: str, message_ids: Sequence[int], where: SearchFilter
+    ) -> list[Said]:
+        """Return those of the messages that the user may find, in any order."""
+        return await self._passages.said(user_id, message_ids, where)
+
+    async def keep_recalls(self, recalls: Sequence[Recall]) -> None:
+        """Keep what was recalled for requests, and drop what has been kept long enough."""
+        async with self._database.transaction() as tx:
+            await keep_recalls(tx, recalls)
+
+    async def recall(self, user_id: str, request_id: str) -> Recall | None:
+        """Return what was recalled for a request, as far as it still exists; None if unknown."""
+        return await find_recall(self._database, user_id, request_id)
 
     async def await_vectors(self, model: str) -> None:
-        """Queue every searchable message that has no vector of `model`."""
-        await self._passages.await_vectors(model)
+        """Queue every vector of `model` that searchable messages do not have."""
+        await self._vectors.await_vectors(model)
 
     async def unembedded(self, limit: int) -> list[Unembedded]:
-        """Return messages that wait for a vector and are not given up, oldest first."""
-        return await self._passages.unembedded(limit)
+        """Return what waits for a vector and is not given up, oldest messages first."""
+        return await self._vectors.unembedded(limit)
 
-    async def put_vectors(self, model: str, vectors: Sequence[tuple[int, Vector]]) -> None:
-        """Store normalised vectors by message; those of deleted messages are dropped."""
-        await self._passages.put_vectors(model, vectors)
+    async def put_vectors(self, model: str, made: Sequence[tuple[Unembedded, Vector]]) -> None:
+        """Store normalised vectors of what waited for them."""
+        await self._vectors.put(model, made)
 
-    async def embedding_failed(self, model: str, message_id: int, error: str) -> None:
-        """Count a failed attempt; the third one gives the message up for `model`."""
-        await self._passages.embedding_failed(model, message_id, error)
+    async def embedding_failed(self, model: str, waiting: Unembedded, error: str) -> None:
+        """Count a failed attempt; the third one gives the vector up for `model`."""
+        await self._vectors.failed(model, waiting, error)
 
     async def index_counts(self, model: str) -> IndexCounts:
-        """Count the messages with a vector of `model`, and those that wait."""
-        return await self._passages.index_counts(model)
+        """Count the messages with a vector of `model`, and those that wait for any."""
+        return await self._vectors.counts(model)
 
     async def _fetch_listed(self, sql: str, parameters: dict[str, Any]) -> list[sqlite3.Row]:
         """Return all rows of a query that compares titles."""
@@ -321,7 +348,7 @@ class LocalStore:
         """Drop what is kept of deleted messages outside their rows; return how many they are."""
         if deleted is None:
             return None
-        await self._passages.forget(deleted.owner, deleted.messages)
+        await self._shelves.drop(deleted.owner)
         await self._database.empty_log()
         return len(deleted.messages)
 

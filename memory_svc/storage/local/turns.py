@@ -13,6 +13,7 @@ import aiosqlite
 
 from memory_svc.model import Fate, Message, Turn, Usage
 from memory_svc.records import metadata_of
+from memory_svc.storage.local.indexing import index_message
 from memory_svc.storage.local.instructions import keep_instructions
 from memory_svc.storage.local.rows import first_row, join_message, split_message
 from memory_svc.storage.local.tombstones import is_buried, is_turn_buried
@@ -218,7 +219,7 @@ async def _add(
     )
     assert cursor.lastrowid is not None
     if searchable:
-        await _index(tx, place.owner, cursor.lastrowid, text)
+        await index_message(tx, cursor.lastrowid)
     return _Node(cursor.lastrowid, node_hash, parent.position + 1)
 
 
@@ -275,14 +276,6 @@ async def _other_wording(
     if join_message(row["text"], row["body"]) == reply:
         return None
     return reply.SerializeToString()
-
-
-async def _index(tx: aiosqlite.Connection, owner: int, message_id: int, text: str | None) -> None:
-    await tx.execute(
-        "insert into message_fts (rowid, owner, text) values (?, ?, ?)",
-        (message_id, f"u{owner}", text),
-    )
-    await tx.execute("insert into unembedded (message) values (?)", (message_id,))
 
 
 def _tokens(usage: Usage | None) -> int:

@@ -30,6 +30,7 @@ class SearchRequest(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose past. Always enforced."""
     query: _builtins.str
@@ -40,6 +41,10 @@ class SearchRequest(_message.Message):
     def filter(self) -> Global___SearchFilter:
         """Which passages may be found."""
 
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How to look: by `words`, by `meaning`. Empty for both."""
+
     def __init__(
         self,
         *,
@@ -47,10 +52,11 @@ class SearchRequest(_message.Message):
         query: _builtins.str = ...,
         limit: _builtins.int = ...,
         filter: Global___SearchFilter | None = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "limit", b"limit", "query", b"query", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "filter", b"filter", "limit", b"limit", "query", b"query", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,14 +229,18 @@ class RecallRequest(_message.Message):
     token_budget: _builtins.int
     """How many tokens the memories may take. The default is configured."""
     request_id: _builtins.str
-    """The request, so that the recall can be explained later."""
+    """The request, so that the recall can be explained later. Empty: nothing of it is
+    kept.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]:
         """The prompt's messages, oldest first."""
 
     @_builtins.property
     def filter(self) -> Global___SearchFilter:
-        """Which passages may be found."""
+        """Which passages may be found. The conversation that it excludes is taken for the
+        request's own, and takes what is kept of the recall with it when it is deleted.
+        """
 
     def __init__(
         self,
@@ -294,7 +304,10 @@ class ExplainRequest(_message.Message):
     user_id: _builtins.str
     """Whose recall."""
     request_id: _builtins.str
-    """The request it was made for. Required."""
+    """The request it was made for. Required. TURN_NOT_FOUND if the user has no recall of
+    it: none was asked for, it is more than 30 days or 1000 recalls ago, or it was
+    deleted with its conversation.
+    """
     def __init__(
         self,
         *,
@@ -321,10 +334,10 @@ class ExplainResponse(_message.Message):
     query: _builtins.str
     """The query that was built."""
     context: _builtins.str
-    """The text that went into the prompt."""
+    """The text that went into the prompt, without quotes of what was deleted since."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
-        """What was considered, best first."""
+        """What was considered, best first; what was deleted since is left out."""
 
     def __init__(
         self,

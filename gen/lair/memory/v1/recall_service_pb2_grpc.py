@@ -27,9 +27,6 @@ if _version_not_supported:
 
 class RecallServiceStub(object):
     """Finds what matters in a user's past, without a language model.
-
-    RPCs that no service answers yet fail with UNIMPLEMENTED; ARCHITECTURE.md
-    lists them.
     """
 
     def __init__(self, channel):
@@ -62,9 +59,6 @@ class RecallServiceStub(object):
 
 class RecallServiceServicer(object):
     """Finds what matters in a user's past, without a language model.
-
-    RPCs that no service answers yet fail with UNIMPLEMENTED; ARCHITECTURE.md
-    lists them.
     """
 
     def Search(self, request, context):
@@ -128,9 +122,6 @@ def add_RecallServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class RecallService(object):
     """Finds what matters in a user's past, without a language model.
-
-    RPCs that no service answers yet fail with UNIMPLEMENTED; ARCHITECTURE.md
-    lists them.
     """
 
     @staticmethod

@@ -27,11 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RecallServiceStub:
-    """Finds what matters in a user's past, without a language model.
-
-    RPCs that no service answers yet fail with UNIMPLEMENTED; ARCHITECTURE.md
-    lists them.
-    """
+    """Finds what matters in a user's past, without a language model."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -48,11 +44,7 @@ class RecallServiceStub:
 
 @_typing.type_check_only
 class RecallServiceAsyncStub(RecallServiceStub):
-    """Finds what matters in a user's past, without a language model.
-
-    RPCs that no service answers yet fail with UNIMPLEMENTED; ARCHITECTURE.md
-    lists them.
-    """
+    """Finds what matters in a user's past, without a language model."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_recall_service_pb2.SearchRequest, _recall_service_pb2.SearchResponse]  # type: ignore[assignment]
@@ -65,11 +57,7 @@ class RecallServiceAsyncStub(RecallServiceStub):
     """Returns how far indexing is."""
 
 class RecallServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Finds what matters in a user's past, without a language model.
-
-    RPCs that no service answers yet fail with UNIMPLEMENTED; ARCHITECTURE.md
-    lists them.
-    """
+    """Finds what matters in a user's past, without a language model."""
 
     @_abc_1.abstractmethod
     def Search(

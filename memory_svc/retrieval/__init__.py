@@ -1,0 +1,1 @@
+"""What makes a passage the answer to a question: pure functions, without storage or models."""

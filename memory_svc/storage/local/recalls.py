@@ -1,0 +1,135 @@
+"""Recalls in the database: kept for a while, found by request, forgotten with what they quote.
+
+The migration's triggers delete what a conversation, a turn or a message takes with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import aiosqlite
+
+from memory_svc.model import Passage, Quote, Recall
+from memory_svc.storage.local.rows import first_row
+from memory_svc.storage.local.tombstones import is_buried, is_turn_buried
+from memory_svc.storage.local.turns import owner_key
+from svckit.sqlite import Database
+from svckit.times import now_us
+
+KEPT_US = 30 * 86_400 * 1_000_000
+MOST_OF_A_USER = 1000
+
+_CANDIDATES = """
+select r.*, m.role, m.text, m.created_us, c.id as conversation_id, c.title
+from recall_candidate as r
+join message as m on m.id = r.message
+join conversation as c on c.key = m.conversation
+where r.recall = ? order by r.position
+"""
+
+
+async def keep_recalls(tx: aiosqlite.Connection, recalls: Sequence[Recall]) -> None:
+    """Keep recalls; drop what is older than `KEPT_US`, or more than `MOST_OF_A_USER`."""
+    owners = set()
+    for recall in recalls:
+        if not await _is_deleted(tx, recall):
+            owner = await owner_key(tx, recall.user_id)
+            await _keep(tx, owner, recall)
+            owners.add(owner)
+    await tx.execute("delete from recall where at_us < ?", (now_us() - KEPT_US,))
+    for owner in owners:
+        await tx.execute(
+            "delete from recall where key in (select key from recall where owner = ?"
+            " order by key desc limit -1 offset ?)",
+            (owner, MOST_OF_A_USER),
+        )
+
+
+async def forget_recalls(
+    tx: aiosqlite.Connection, user_id: str, *, conversation_id: str = "", request_id: str = ""
+) -> None:
+    """Delete the recalls for a conversation or a request that may not have been stored."""
+    await tx.execute(
+        "delete from recall where owner = (select key from owner where user_id = ?)"
+        " and (conversation_id = nullif(?, '') or request_id = nullif(?, ''))",
+        (user_id, conversation_id, request_id),
+    )
+
+
+async def find_recall(database: Database, user_id: str, request_id: str) -> Recall | None:
+    """Return a recall with those of its candidates that are still there; None if none is kept."""
+    async with database.reader() as connection:
+        row = await first_row(
+            connection,
+            "select r.* from recall as r join owner as o on o.key = r.owner"
+            " where o.user_id = ? and r.request_id = ?",
+            (user_id, request_id),
+        )
+        if row is None:
+            return None
+        found = list(await connection.execute_fetchall(_CANDIDATES, (row["key"],)))
+    candidates = [_passage(each) for each in found]
+    return Recall(
+        user_id=user_id,
+        request_id=request_id,
+        conversation_id=row["conversation_id"],
+        at_us=row["at_us"],
+        query=row["query"],
+        candidates=tuple(candidates),
+        quotes=tuple(
+            Quote(passage, each["quote"])
+            for passage, each in zip(candidates, found, strict=True)
+            if each["quote"]
+        ),
+        degraded=row["degraded"],
+    )
+
+
+async def _is_deleted(tx: aiosqlite.Connection, recall: Recall) -> bool:
+    """Tell whether the request or its conversation was deleted since."""
+    user = recall.user_id
+    return await is_turn_buried(tx, user, recall.request_id) or await is_buried(
+        tx, user, recall.conversation_id, recall.at_us
+    )
+
+
+async def _keep(tx: aiosqlite.Connection, owner: int, recall: Recall) -> None:
+    await tx.execute(
+        "delete from recall where owner = ? and request_id = ?", (owner, recall.request_id)
+    )
+    cursor = await tx.execute(
+        "insert into recall (owner, request_id, conversation_id, at_us, query, degraded)"
+        " values (?, ?, ?, ?, ?, ?)",
+        (
+            *(owner, recall.request_id, recall.conversation_id, recall.at_us),
+            *(recall.query, recall.degraded),
+        ),
+    )
+    quotes = {quote.passage.message_id: quote.text for quote in recall.quotes}
+    # A message that was deleted since has no candidate, and so no quote.
+    await tx.executemany(
+        "insert into recall_candidate select ?, ?, id, ?, ?, ?, ? from message where id = ?",
+        [
+            (
+                *(cursor.lastrowid, position, passage.score),
+                *(passage.lexical_score, passage.dense_score),
+                *(quotes.get(passage.message_id, ""), passage.message_id),
+            )
+            for position, passage in enumerate(recall.candidates)
+        ],
+    )
+
+
+def _passage(row: sqlite3.Row) -> Passage:
+    return Passage(
+        message_id=row["message"],
+        conversation_id=row["conversation_id"],
+        conversation_title=row["title"],
+        role=row["role"],
+        text=row["text"],
+        created_us=row["created_us"],
+        score=row["score"],
+        lexical_score=row["lexical_score"],
+        dense_score=row["dense_score"],
+    )
