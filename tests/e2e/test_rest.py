@@ -109,9 +109,14 @@ def test_what_was_said_is_found_and_counted(lair: Lair, ana: Rest) -> None:
     [passage] = eventually(found, what="the chat is found")
     assert passage["text"] == "The teapot is xylophone blue"
     assert passage["conversation_id"] == "rest-teapot"
-    for narrowed, count in (({"role": ["assistant"]}, 0), ({"conversation_id": "rest-teapot"}, 1)):
+    for narrowed, roles in (
+        ({"role": ["assistant"]}, {"assistant"}),  # the reply to it: it stands beside the word
+        ({"role": ["user"], "conversation_id": "rest-teapot"}, {"user"}),
+        ({"conversation_id": "rest-other"}, set()),
+    ):
         status, answer = ana.ask("POST", "/memory/search", {"q": "xylophone", **narrowed})
-        assert (status, len(answer["passages"])) == (200, count)
+        assert status == 200
+        assert {passage["role"] for passage in answer["passages"]} == roles
     assert Rest(lair, BEN).ask("GET", "/memory/search", q="xylophone")[1]["passages"] == []
     _, stats = ana.ask("GET", "/memory/stats")
     assert (stats["users"], stats["conversations"], stats["messages"]) == (1, 1, 2)
