@@ -56,6 +56,7 @@ fmt: $(VENV)/.dev  ## Format code and contracts
 bench: $(VENV)/.dev  ## Measure lair against a bare prototype; writes docs/performance.md
 	@$(BIN)/python bench/overhead.py $(ARGS)
 	@$(BIN)/python bench/policy.py
+	@$(BIN)/python -m bench.recording
 	@$(BIN)/python bench/report.py
 
 soak: $(VENV)/.dev  ## Keep a gateway busy for ten minutes; writes docs/performance.md

@@ -1,8 +1,11 @@
 """Measure how well the running memory service finds evidence: LoCoMo, or BEAM.
 
-python bench/locomo.py [DATA]                  # words, meaning, and what is shipped
-python bench/locomo.py --random-vectors        # a model that understands nothing
-python bench/locomo.py --save                  # also write bench/results/locomo.json
+python -m bench.locomo [DATA]                  # words, meaning, and what is shipped
+python -m bench.locomo --random-vectors        # a model that understands nothing
+python -m bench.locomo --no-words              # a full-text index that is empty
+python -m bench.locomo --chats [--long]        # told as a user's chats with an assistant
+python -m bench.locomo --made-up               # chats of our own (bench/chats.py)
+python -m bench.locomo --save                  # also write bench/results/locomo.json
 
 DATA is `locomo10.json` or a part of it, or a directory of BEAM chats. It stays where it
 is: its licence forbids to pass it on. `locomo_eval.py` beside it is the judge. Each of
@@ -16,10 +19,12 @@ import argparse
 import asyncio
 import importlib.util
 import json
+import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -31,6 +36,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.chats import made_up, told_as_chats
 from lair.common.v1.caller_pb2 import Caller
 from lair.common.v1.chat_pb2 import ContentPart, ContentParts, Message
 from lair.memory.v1 import conversation_pb2
@@ -38,7 +44,7 @@ from lair.memory.v1 import conversation_service_pb2 as conversation
 from lair.memory.v1 import recall_service_pb2 as recall
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
-from memory_svc.embedding.base import ModelStatus
+from memory_svc.embedding.base import Embedder, ModelStatus
 from memory_svc.main import open_service
 from memory_svc.model import Vector
 from svckit.channels import connect
@@ -92,21 +98,44 @@ class RandomVectors:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("data", type=Path, nargs="?", default=DATA)
-    parser.add_argument("--judge", type=Path, help="locomo_eval.py; the one beside DATA's")
+    parser = parser_of_data(argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]))
     parser.add_argument("--random-vectors", action="store_true")
+    parser.add_argument("--no-words", action="store_true")
     parser.add_argument("--save", action="store_true")
     args = parser.parse_args()
-    judge = load_judge(args.judge or DATA.parent / "locomo_eval.py")
-    scopes = judge.load(args.data)
+    name, judge, scopes = load_data(args)
     started = time.perf_counter()
-    runs = asyncio.run(measure(judge, scopes, random_vectors=args.random_vectors))
-    figures = {name: judge.evaluate(scopes, run) for name, run in runs.items()}
-    show(figures)
+    embedder = RandomVectors() if args.random_vectors else None
+    runs = asyncio.run(measure(judge, scopes, embedder, no_words=args.no_words))
+    figures = {system: judge.evaluate(scopes, run) for system, run in runs.items()}
+    show(figures, with_bars=name == DATA.stem)
     print(f"{time.perf_counter() - started:.0f} s, {sum(len(s.turns) for s in scopes)} turns")
     if args.save:
-        RESULTS.write_text(json.dumps(summary(args.data.name, figures), indent=1) + "\n")
+        name += " random vectors" * args.random_vectors + " no words" * args.no_words
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps(kept | {name: summary(figures)}, indent=1) + "\n")
+
+
+def parser_of_data(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a program be told which data to take."""
+    parser.add_argument("data", type=Path, nargs="?", default=DATA)
+    parser.add_argument("--judge", type=Path, help="locomo_eval.py; the one beside DATA's")
+    parser.add_argument("--chats", action="store_true", help="tell DATA as an assistant's chats")
+    parser.add_argument("--long", action="store_true", help="with long answers")
+    parser.add_argument("--made-up", action="store_true", help="take made-up chats, not DATA")
+    return parser
+
+
+def load_data(args: argparse.Namespace) -> tuple[str, ModuleType, list[Any]]:
+    """Return the name of the data, its judge, and its scopes."""
+    judge = load_judge(args.judge or DATA.parent / "locomo_eval.py")
+    if args.made_up:
+        return "made-up", judge, made_up(judge)
+    scopes = judge.load(args.data)
+    if args.chats:
+        name = f"{args.data.stem} as chats" + ", long answers" * args.long
+        return name, judge, told_as_chats(scopes, long=args.long)
+    return args.data.stem, judge, scopes
 
 
 def load_judge(path: Path) -> ModuleType:
@@ -121,20 +150,18 @@ def load_judge(path: Path) -> ModuleType:
 
 
 async def measure(
-    judge: ModuleType, scopes: Sequence[Any], *, random_vectors: bool
+    judge: ModuleType, scopes: Sequence[Any], embedder: Embedder | None, *, no_words: bool
 ) -> dict[str, dict[str, list[str]]]:
     """Return for each system the turns found for each question, best first."""
-    embedder = RandomVectors() if random_vectors else None
     with tempfile.TemporaryDirectory() as folder:
-        async with (
-            open_service(Settings(data_dir=Path(folder)), embedder=embedder) as servicers,
-            serving(servicers, "127.0.0.1:0", grace_seconds=0) as port,
-            connect(f"127.0.0.1:{port}") as channel,
-        ):
-            memory = Memory(ConversationServiceStub(channel), RecallServiceStub(channel))
+        settings = Settings(data_dir=Path(folder))
+        async with running(settings, embedder) as memory:
             for scope in scopes:
                 await remember(judge, memory, scope)
             await indexed(memory)
+            if no_words:
+                with closing(sqlite3.connect(settings.memory_database)) as database, database:
+                    database.execute("insert into message_fts (message_fts) values ('delete-all')")
             return {
                 name: {
                     query.qid: found
@@ -143,6 +170,17 @@ async def measure(
                 }
                 for name, channels in SYSTEMS.items()
             }
+
+
+@asynccontextmanager
+async def running(settings: Settings, embedder: Embedder | None = None) -> AsyncIterator[Memory]:
+    """Run the service and yield what speaks to it."""
+    async with (
+        open_service(settings, embedder=embedder) as servicers,
+        serving(servicers, "127.0.0.1:0", grace_seconds=0) as port,
+        connect(f"127.0.0.1:{port}") as channel,
+    ):
+        yield Memory(ConversationServiceStub(channel), RecallServiceStub(channel))
 
 
 async def remember(judge: ModuleType, memory: Memory, scope: Any) -> None:
@@ -213,8 +251,8 @@ async def turns_by_number(memory: Memory, scope: Any) -> dict[int, str]:
     return numbers
 
 
-def show(figures: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Print a table of percentages, and how far the shipped pipeline is from the bars."""
+def show(figures: dict[str, dict[str, dict[str, float]]], *, with_bars: bool) -> None:
+    """Print a table of percentages, and how far the shipped pipeline is from others and bars."""
     table = Table("system", "group", "n", *METRICS)
     for system, groups in figures.items():
         for group, row in groups.items():
@@ -223,22 +261,22 @@ def show(figures: dict[str, dict[str, dict[str, float]]]) -> None:
         table.add_section()
     console = Console()
     console.print(table)
-    overall = figures["shipped"]["OVERALL"]
-    over = (100 * overall[m] - bar for m, bar in zip(METRICS, BARS, strict=True))
-    console.print("over the bars of locomo-dev.json:", *(f"{each:+.1f}" for each in over))
+    overall = {system: groups["OVERALL"] for system, groups in figures.items()}
+    others = {system: [100 * overall[system][m] for m in METRICS] for system in overall}
+    for system, values in (others | ({"the bars": list(BARS)} if with_bars else {})).items():
+        if system != "shipped":
+            over = (100 * overall["shipped"][m] - v for m, v in zip(METRICS, values, strict=True))
+            console.print(f"shipped over {system}:", *(f"{each:+.1f}" for each in over))
 
 
-def summary(data: str, figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """Return what is kept of a run."""
+def summary(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Return what is kept of a run: percentages."""
     return {
-        "data": data,
-        "percent": {
-            system: {
-                group: {"n": row["n"]} | {m: round(100 * row[m], 1) for m in METRICS}
-                for group, row in groups.items()
-            }
-            for system, groups in figures.items()
-        },
+        system: {
+            group: {"n": row["n"]} | {m: round(100 * row[m], 1) for m in METRICS}
+            for group, row in groups.items()
+        }
+        for system, groups in figures.items()
     }
 
 

@@ -29,14 +29,19 @@ from bench.analysis import (
     comparisons,
     rows,
 )
+from bench.memory_report import remembering
+from bench.metrics_report import counting
+from bench.tables import table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "overhead.json"
 POLICY = ROOT / "bench" / "results" / "policy.json"
+RECORDING = ROOT / "bench" / "results" / "recording.json"
 SOAK = ROOT / "bench" / "results" / "soak.json"
 EMBEDDING = ROOT / "bench" / "results" / "embedding.json"
+MEMORY = ROOT / "bench" / "results" / "memory_scale.json"
+METRICS = ROOT / "bench" / "results" / "metrics_load.json"
 PAGE = ROOT / "docs" / "performance.md"
-_TEXT_COLUMNS = ("", "load", "measure", "bar")
 _FACTS_NOT_VERSIONS = ("date", "cores", "system", "python", "rounds", "requests")
 # What the prototype showed that the yardstick repeats (issue 2): added p50, requests/s.
 _PROTOTYPE = {
@@ -111,8 +116,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only fail where the page is stale")
     args = parser.parse_args()
     text = page(read_run(RESULTS)) + choosing(json.loads(POLICY.read_text(encoding="utf-8")))
+    text += recording(json.loads(RECORDING.read_text(encoding="utf-8")))
     text += soaking(msgspec.json.decode(SOAK.read_bytes(), type=Soak))
     text += embedding(json.loads(EMBEDDING.read_text(encoding="utf-8")))
+    text += remembering(json.loads(MEMORY.read_text(encoding="utf-8")))
+    if METRICS.is_file():
+        text += counting(json.loads(METRICS.read_text(encoding="utf-8")))
     if not args.check:
         PAGE.write_text(text, encoding="utf-8")
         return 0
@@ -178,7 +187,7 @@ def _figures(run: Run) -> str:
 def _cell_table(cell: Cell, titles: dict[str, str]) -> str:
     columns = _STREAM_COLUMNS if cell.chunks else _WHOLE_COLUMNS
     lines = [(titles[row.system], *(show(row) for show in columns.values())) for row in rows(cell)]
-    return _table(("", *columns), lines)
+    return table(("", *columns), lines)
 
 
 def _bar(run: Run) -> str:
@@ -193,8 +202,8 @@ def _bar(run: Run) -> str:
         (run.titles[found.system], cell.title, found.measure, _times(found), _met(found))
         for cell, found in every
     ]
-    table = _table(("", "load", "measure", "times worse", "bar"), lines)
-    return f"{text}\n{table}\n{_misses(run, every)}\n{_references(run)}{_yardstick(run)}"
+    compared = table(("", "load", "measure", "times worse", "bar"), lines)
+    return f"{text}\n{compared}\n{_misses(run, every)}\n{_references(run)}{_yardstick(run)}"
 
 
 def _references(run: Run) -> str:
@@ -206,8 +215,8 @@ def _references(run: Run) -> str:
     ]
     if not lines:
         return ""
-    table = _table(("", "load", "measure", "times worse"), lines)
-    return f"Against the tuned prototype, for which no bar is set:\n\n{table}\n"
+    compared = table(("", "load", "measure", "times worse"), lines)
+    return f"Against the tuned prototype, for which no bar is set:\n\n{compared}\n"
 
 
 def _misses(run: Run, every: Iterable[tuple[Cell, Comparison]]) -> str:
@@ -250,7 +259,7 @@ def _yardstick(run: Run) -> str:
     return (
         "The bar was set with an earlier prototype of this shape. Its figures, beside those of the "
         "yardstick\nin this run: where the yardstick is faster, lair has to be faster too.\n\n"
-        + _table(head, lines)
+        + table(head, lines)
     )
 
 
@@ -262,7 +271,22 @@ def choosing(result: dict[str, Any]) -> str:
         f"With {result['backends']} backends of {result['models']} models each "
         "(`bench/policy.py`), the policy and a free\nqueue add "
         f"{result['added_ms'] * 1000:.0f} µs to a request; the bar is 200 µs.\n\n"
-        + _table(("", "µs"), lines)
+        + table(("", "µs"), lines)
+    )
+
+
+def recording(result: dict[str, Any]) -> str:
+    """Return the section on what `bench/recording.py` found."""
+    lines = [
+        (what, f"{taken['p50_us']:.1f}", f"{taken['p99_us']:.1f}")
+        for what, taken in result["figures"].items()
+    ]
+    return (
+        "\n## Recording\n\n"
+        "Before the client sees the end of its answer, the request's record is made, journalled, "
+        "told to\nwho watches and counted (`bench/recording.py`): half of the time within "
+        f"{result['worst_p50_us']:.0f} µs; the bar is {result['limit_us']:.0f} µs.\n\n"
+        + table(("", "p50, µs", "p99, µs"), lines)
     )
 
 
@@ -287,7 +311,7 @@ def soaking(soak: Soak) -> str:
         f"and\nended in that time. Memory may grow by {MOST_GROWTH:.0%}: {steady} "
         f"({soak.growth:+.1%}). The event loop may\nnot be held for more than {STALL_MS:.0f} ms, "
         f"or twice as long as an idle one beside it: {smooth}. Held\nis how late a wake-up was, "
-        "less what it waited for a core.\n\n" + _table(("", "lair", "an idle event loop"), lines)
+        "less what it waited for a core.\n\n" + table(("", "lair", "an idle event loop"), lines)
     )
 
 
@@ -314,13 +338,8 @@ def embedding(result: dict[str, Any]) -> str:
         f"first start, took {result['export_s']:.0f} s in a\nprocess of its own; its vectors and "
         f"torch's have cosines of {agreement['mean']:.3f} on average and "
         f"{agreement['least']:.3f} at least.\n\n"
-        + _table(("", "exported, onnxruntime", "torch"), lines)
+        + table(("", "exported, onnxruntime", "torch"), lines)
     )
-
-
-def _table(head: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
-    rule = tuple("---" if name in _TEXT_COLUMNS else "---:" for name in head)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rule, *lines))
 
 
 def _times(found: Comparison) -> str:

@@ -9,6 +9,7 @@ from gateway.bodies import parser
 from gateway.clients import Clients
 from gateway.context import CLIENTS, SETTINGS
 from gateway.handlers.docs import DOCUMENT, Document
+from gateway.handlers.live import WATCHING, stop_watching
 from gateway.idempotency import Answers
 from gateway.middleware import add_reply_headers, edge
 from gateway.openapi.document import document_json
@@ -36,6 +37,8 @@ def build_app(settings: Settings, clients: Clients) -> web.Application:
     app[FAILURES] = Failures()
     app[ANSWERS] = Answers()
     app[RECENT] = Recent()
+    app[WATCHING] = set()
+    app.on_shutdown.append(stop_watching)
     app.cleanup_ctx.append(parser)
     app.on_response_prepare.extend((add_reply_headers, tell_of_withheld_memory, record_stream))
     app.add_routes(definitions())

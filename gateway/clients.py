@@ -15,8 +15,11 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gateway.limits import Limits
 from gateway.metering import counted, prompt_counted, spend
+from lair.common.v1.monitoring_service_pb2_grpc import MonitoringServiceStub
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from lair.memory.v1.memory_service_pb2_grpc import MemoryServiceStub
 from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
+from lair.metrics.v1.report_service_pb2 import ExportUsageRequest, ExportUsageResponse
 from lair.metrics.v1.report_service_pb2_grpc import ReportServiceStub
 from lair.router.v1.chat_pb2 import ChatCall
 from lair.router.v1.completion_pb2 import CompletionCall
@@ -32,6 +35,8 @@ from lair.router.v1.router_service_pb2 import (
     CompleteStreamResponse,
     EmbedRequest,
     EmbedResponse,
+    WatchRequestsRequest,
+    WatchRequestsResponse,
 )
 from lair.router.v1.router_service_pb2_grpc import RouterServiceStub
 from svckit.deadline import within
@@ -40,7 +45,9 @@ from svckit.inprocess import InProcessChannel
 from svckit.logging import REQUEST_ID_KEY
 
 if TYPE_CHECKING:  # these exist for the type checker only
+    from lair.common.v1.monitoring_service_pb2_grpc import MonitoringServiceAsyncStub
     from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceAsyncStub
+    from lair.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub
     from lair.memory.v1.recall_service_pb2_grpc import RecallServiceAsyncStub
     from lair.metrics.v1.report_service_pb2_grpc import ReportServiceAsyncStub
     from lair.router.v1.router_service_pb2_grpc import RouterServiceAsyncStub
@@ -49,6 +56,8 @@ QUESTION_SECONDS = 5.0
 HEALTH_SECONDS = 1.0
 # An answer takes as long as its model does: the router limits each of its steps.
 MODEL_SECONDS = None
+# Of years of requests, to a client that takes them slowly.
+EXPORT_SECONDS = 3600.0
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -64,8 +73,10 @@ class Clients:
     router: RouterServiceAsyncStub
     conversations: ConversationServiceAsyncStub
     recall: RecallServiceAsyncStub
+    memory: MemoryServiceAsyncStub
     reports: ReportServiceAsyncStub
     health: dict[str, HealthStub | None]
+    monitoring: dict[str, MonitoringServiceAsyncStub]
     limits: Limits
 
     @classmethod
@@ -78,8 +89,10 @@ class Clients:
             router=RouterServiceStub(router),
             conversations=ConversationServiceStub(memory),
             recall=RecallServiceStub(memory),
+            memory=MemoryServiceStub(memory),
             reports=ReportServiceStub(metrics),
             health={name: _health(channel) for name, channel in channels.items()},
+            monitoring={name: MonitoringServiceStub(it) for name, it in channels.items()},
             limits=Limits(),
         )
 
@@ -160,17 +173,35 @@ def complete_stream(
     return counted(clients.limits, call, stream)
 
 
+def watch(
+    clients: Clients, request: WatchRequestsRequest, *, request_id: str
+) -> AbstractContextManager[AsyncIterable[WatchRequestsResponse]]:
+    """Have the router tell of requests; leaving the block ends the call."""
+    return _stream(clients.router.WatchRequests, request, request_id)
+
+
+def export(
+    clients: Clients, request: ExportUsageRequest, *, request_id: str
+) -> AbstractContextManager[AsyncIterable[ExportUsageResponse]]:
+    """Have requests written into a file; leaving the block ends the call."""
+    method = clients.reports.ExportUsage
+    return _stream(method, request, request_id, service="metrics", seconds=EXPORT_SECONDS)
+
+
 @contextmanager
 def _stream(
     method: grpc.aio.UnaryStreamMultiCallable[_Request, _Response],
     request: _Request,
     request_id: str,
+    *,
+    service: str = "router",
+    seconds: float | None = MODEL_SECONDS,
 ) -> Iterator[AsyncIterable[_Response]]:
-    stream = method(request, timeout=MODEL_SECONDS, metadata=((REQUEST_ID_KEY, request_id),))
+    stream = method(request, timeout=seconds, metadata=((REQUEST_ID_KEY, request_id),))
     try:
         yield stream
     except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error, "router") from error
+        raise from_rpc_error(error, service) from error
     finally:
         stream.cancel()
 

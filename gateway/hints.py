@@ -1,13 +1,13 @@
 """What a request wishes for beyond its body: routing, memory and tracing headers.
 
 Pure. A value that cannot be understood is refused by its header's name; guessing
-could send a prompt out of the house. A key says what is done where nothing is wished
-for, and how far wishes go.
+could send a prompt out of the house. A key and the settings of a project say what is done
+where nothing is wished for, and how far wishes go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.dialects.json_extra import INT32_MAX
 from gateway.identity import header_value
@@ -35,6 +35,12 @@ _POLICIES = {
     "recall": MEMORY_POLICY_RECALL,
     "full": MEMORY_POLICY_FULL,
 }
+_ALLOWS = {
+    "off": frozenset[str](),
+    "store": frozenset({"store"}),
+    "recall": frozenset({"recall"}),
+    "full": frozenset({"store", "recall"}),
+}
 
 
 def read_route_hints(headers: Mapping[str, str], key: ApiKey | None = None) -> RouteHints:
@@ -50,18 +56,33 @@ def read_route_hints(headers: Mapping[str, str], key: ApiKey | None = None) -> R
 
 
 def read_memory_hints(
-    headers: Mapping[str, str], key: ApiKey | None = None, *, model: str = ""
+    headers: Mapping[str, str], standing: str = "", *, model: str = ""
 ) -> MemoryHints:
     """Read what may be remembered of the request for `model`, its name as it was sent.
 
-    What a key forbids is another matter: `forbids_memory`.
+    Where it does not say, that is the `standing` policy. What that forbids is another
+    matter: `forbids_memory`.
     """
     policy = _wished_policy(headers)
     if policy is None and model.endswith(MEMORY_SUFFIX):
         policy = MEMORY_POLICY_FULL
     if policy is None:
-        policy = _POLICIES.get(key.memory_policy if key else "", MEMORY_POLICY_UNSPECIFIED)
-    return MemoryHints(conversation_id=header_value(headers, "X-Conversation-ID"), policy=policy)
+        policy = _POLICIES.get(standing, MEMORY_POLICY_UNSPECIFIED)
+    return MemoryHints(conversation_id=read_conversation(headers), policy=policy)
+
+
+def read_conversation(headers: Mapping[str, str]) -> str:
+    """Read which conversation the request belongs to; empty if no header says so."""
+    return header_value(headers, "X-Conversation-ID")
+
+
+def standing_policy(policies: Iterable[str]) -> str:
+    """Return what all of the policies allow that say anything; empty if none does."""
+    allowed = [_ALLOWS[policy] for policy in policies if policy]
+    if not allowed:
+        return ""
+    common = frozenset.intersection(*allowed)
+    return next(policy for policy, parts in _ALLOWS.items() if parts == common)
 
 
 def add_memory_hints(said: MemoryHints, wished: MemoryHints) -> None:
@@ -77,11 +98,6 @@ def add_memory_hints(said: MemoryHints, wished: MemoryHints) -> None:
         said.policy = wished.policy
     elif wished.policy in (MEMORY_POLICY_RECALL, MEMORY_POLICY_FULL):
         said.policy = MEMORY_POLICY_RECALL
-
-
-def forbids_memory(key: ApiKey | None) -> bool:
-    """Tell whether nothing may be kept or recalled for a key, whatever its requests say."""
-    return key is not None and key.memory_policy == "off"
 
 
 def read_untraced(headers: Mapping[str, str]) -> bool:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -32,6 +33,14 @@ class UnreachableError(Exception):
     """Nobody answers there, or not in time, or not in HTTP."""
 
 
+class AnsweredError(CommandFailedError):
+    """lair answered, but not with what was asked for: `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer whose body may still be coming. Close it."""
@@ -51,18 +60,19 @@ class Reply:
 
 def get(settings: Settings, path: str, *, seconds: float) -> Reply:
     """Ask lair for `path`. Raises `UnreachableError`."""
-    return _send(settings, path, None, {}, seconds)
+    return _send(settings, "GET", path, None, {}, seconds=seconds)
 
 
 def post(
     settings: Settings, path: str, body: object, headers: Mapping[str, str], *, seconds: float
 ) -> Reply:
     """Send lair `body` as JSON; `seconds` limit each silence. Raises `UnreachableError`."""
-    data = json.dumps(body).encode()
-    return _send(settings, path, data, {**headers, "Content-Type": "application/json"}, seconds)
+    return _send_json(settings, "POST", path, body, headers, seconds=seconds)
 
 
-def answer(settings: Settings, path: str, body: object = None, *, seconds: float) -> Any:
+def answer(
+    settings: Settings, path: str, body: object = None, *, seconds: float, method: str = ""
+) -> Any:
     """Return the JSON object that lair answers; `body` is posted if there is one.
 
     Raises `CommandFailedError` with lair's own words where it refuses.
@@ -70,9 +80,9 @@ def answer(settings: Settings, path: str, body: object = None, *, seconds: float
     base = base_url(settings)
     try:
         if body is None:
-            reply = get(settings, path, seconds=seconds)
+            reply = _send(settings, method or "GET", path, None, {}, seconds=seconds)
         else:
-            reply = post(settings, path, body, {}, seconds=seconds)
+            reply = _send_json(settings, method or "POST", path, body, {}, seconds=seconds)
         require_ok(reply, base)
         value = reply.json()
     except UnreachableError as error:
@@ -85,10 +95,12 @@ def answer(settings: Settings, path: str, body: object = None, *, seconds: float
 
 
 def require_ok(reply: Reply, base: str) -> None:
-    """Raise `CommandFailedError` with what `reply` says unless its status is 200."""
-    if reply.status != 200:  # noqa: PLR2004  # HTTP's OK
+    """Raise `AnsweredError` with what `reply` says unless its status is OK or Created."""
+    if reply.status not in (HTTPStatus.OK, HTTPStatus.CREATED):
         message = sse.error_message(reply.json())
-        raise CommandFailedError(message or f"{base} answered with HTTP status {reply.status}")
+        raise AnsweredError(
+            message or f"{base} answered with HTTP status {reply.status}", reply.status
+        )
 
 
 def not_running(url: str) -> CommandFailedError:
@@ -96,15 +108,30 @@ def not_running(url: str) -> CommandFailedError:
     return CommandFailedError(f"lair is not running at {url}; start it with: lair up")
 
 
+def _send_json(
+    settings: Settings,
+    method: str,
+    path: str,
+    body: object,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+) -> Reply:
+    data, shown = json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}
+    return _send(settings, method, path, data, shown, seconds=seconds)
+
+
 def _send(
     settings: Settings,
+    method: str,
     path: str,
     data: bytes | None,
     headers: Mapping[str, str],
+    *,
     seconds: float,
 ) -> Reply:
     url, shown = base_url(settings) + path, {**headers, **_credentials(settings)}
-    request = Request(url, data, shown)  # noqa: S310  # the URL is ours
+    request = Request(url, data, shown, method=method)  # noqa: S310  # the URL is ours
     try:
         body = _OPENER.open(request, timeout=seconds)
     except HTTPError as error:

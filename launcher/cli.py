@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from launcher import exits, keys
+from launcher import exits, imports, keys
 from launcher.configuration import Resolved, adopt, make_data_dir
+from launcher.memory.app import app as memory_app
 from launcher.options import AsJson, ConfigFile, DataDir, GrpcPort, HttpPort, resolved_by
+from launcher.stats import app as stats
 from svckit.settings import Settings
 
 Service = Literal["router", "memory", "metrics"]
@@ -39,6 +41,9 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(keys.app, name="keys")
+imports.register(app)
+app.add_typer(memory_app, name="memory")
+stats.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -221,10 +226,12 @@ def reload(*, as_json: AsJson = False, config: ConfigFile = None, port: HttpPort
 def check(*, config: ConfigFile = None) -> None:
     """Check the settings: exit code 0 if they are usable, 78 if not."""
     from launcher import showing
+    from metrics_svc.main import check as check_prices
     from router_svc.main import check as check_backends
 
     resolved = resolved_by(config)
     check_backends(resolved.settings)
+    check_prices(resolved.settings)
     typer.echo(f"ok: {showing.origin(resolved)}")
 
 
@@ -265,12 +272,40 @@ def router(*, config: ConfigFile = None, data_dir: DataDir = None, port: GrpcPor
     _serve("router", run, _resolve_service("router", config, data_dir, port))
 
 
-@app.command()
-def memory(*, config: ConfigFile = None, data_dir: DataDir = None, port: GrpcPort = None) -> None:
-    """Run the memory service alone."""
-    from memory_svc.main import run
+@memory_app.callback(invoke_without_command=True)
+def memory(
+    context: typer.Context,
+    *,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    port: GrpcPort = None,
+) -> None:
+    """Search, show, export and forget what was said; without a command, run the memory service."""
+    if context.invoked_subcommand is None:
+        from memory_svc.main import run
 
-    _serve("memory", run, _resolve_service("memory", config, data_dir, port))
+        _serve("memory", run, _resolve_service("memory", config, data_dir, port))
+    elif config or data_dir or port:
+        # They would mean the service, whose port is another one.
+        command = context.invoked_subcommand
+        raise typer.BadParameter(f"options stand behind the command: lair memory {command} …")
+
+
+@app.command()
+def mcp(
+    *,
+    user: Annotated[
+        str, typer.Option("--user", help="Whose memory. Default: the key's user, or the default.")
+    ] = "",
+    config: ConfigFile = None,
+    port: HttpPort = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Let an agent search, read and keep memory: an MCP server on standard input and output."""
+    from launcher.mcp import serve
+    from launcher.memory.rest import Memory
+
+    serve(Memory(resolved_by(config, port=port, data_dir=data_dir).settings, user))
 
 
 @app.command()

@@ -26,4 +26,7 @@ async def everything(settings: Settings) -> AsyncIterator[None]:
         serving(metrics, settings.listen("metrics")),
         edge(settings, memory=InProcessChannel(memory), metrics=InProcessChannel(metrics)),
     ):
-        yield
+        try:
+            yield
+        finally:
+            metrics.stopping()

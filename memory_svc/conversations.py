@@ -28,7 +28,7 @@ from memory_svc.model import (
 )
 from memory_svc.records import record_fault
 from memory_svc.storage.base import MemoryStore
-from memory_svc.tree import ROOT, chain, split_system
+from memory_svc.tree import attempt_length, split_system
 from memory_svc.turns import turn_not_found
 from svckit.errors import ServiceError
 from svckit.times import now_us
@@ -89,11 +89,13 @@ class Conversations:
         messages: Sequence[Message],
         *,
         after_request_id: str = "",
+        retry_of: str = "",
     ) -> History:
         """Return what goes in front of a client's new messages.
 
         With `after_request_id` the path that ends in the answer to that request,
-        whatever the messages are.
+        whatever the messages are. What is kept of the request `retry_of`, which the
+        messages repeat, is not among it.
         """
         if after_request_id:
             after = await self._store.path_after(user_id, conversation_id, after_request_id)
@@ -104,7 +106,11 @@ class Conversations:
         if any(message.role == "assistant" for message in messages):
             return _NO_HISTORY
         path = await self._store.active_path(user_id, conversation_id)
-        return history_of(path, messages) if path else _NO_HISTORY
+        if path is None or path.resent:
+            return _NO_HISTORY
+        before = await self._store.turn(user_id, retry_of) if retry_of else None
+        answered = before is not None and before.conversation_id == conversation_id
+        return history_of(path, messages, answered=answered)
 
     async def get(self, user_id: str | None, conversation_id: str) -> Conversation:
         """Return one conversation; of all users' the latest changed if `user_id` is None."""
@@ -183,21 +189,17 @@ def refusal(turn: Turn) -> str:
     return record_fault(turn.record) if turn.record else ""
 
 
-def history_of(path: TreePath, messages: Sequence[Message]) -> History:
+def history_of(path: TreePath, messages: Sequence[Message], *, answered: bool = False) -> History:
     """Put the active path in front of messages that continue it.
 
-    A path that ends in these very messages, unanswered, is an earlier attempt at
-    the same request; they are not repeated.
+    A path that ends in these very messages, unanswered or with an answer that broke off,
+    is an earlier attempt at the same request; they are not repeated. Where that attempt
+    is known to have been `answered`, neither is its whole answer.
     """
-    if not path.nodes:
-        return _NO_HISTORY
     _, fresh = split_system(messages)
-    nodes = path.nodes
-    if fresh and len(fresh) <= len(nodes):
-        before = nodes[: -len(fresh)]
-        attempt = chain(before[-1].hash if before else ROOT, fresh)
-        nodes = before if attempt[-1] == nodes[-1].hash else nodes
-    return _in_front(path.system, nodes, messages)
+    length = attempt_length(path.nodes, fresh, answered=answered)
+    nodes = path.nodes[: len(path.nodes) - length]
+    return _in_front(path.system, nodes, messages) if nodes else _NO_HISTORY
 
 
 def _in_front(

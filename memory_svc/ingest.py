@@ -7,11 +7,13 @@ What this leaves to others: what is searchable (the store), the model (embedding
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from memory_svc.embedding.base import Embedder, EmbeddingError
-from memory_svc.model import Line, Unembedded, Vector, VectorKind
+from memory_svc.model import FIRST_PART, Line, Unembedded, Vector, VectorKind
+from memory_svc.speech import beginning, part
 from memory_svc.storage.base import MemoryStore
 from svckit.logging import get_logger
 
@@ -21,13 +23,13 @@ _BATCH = 32
 # Questions wait for one slice at most, about a tenth of a second.
 _SLICE = 8
 _PAUSE_SECONDS = 30.0
+# Deletions leave windows to be made anew, and wake nobody.
+_LOOK_SECONDS = 3.0
+
+_ANY_TEXT = "hello"
 
 # The default model reads about 180 words; neighbours must leave room for the message.
 _MOST_WORDS, _MOST_WORDS_OF_NEIGHBOUR = 150, 40
-_MOST_READ = 20_000  # characters
-_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-# What has no space for so long is base64, a hash or an address; nobody says it.
-_BLOB = re.compile(r"\S{80,}")
 
 
 class Indexer:
@@ -50,6 +52,8 @@ class Indexer:
         while True:
             try:
                 await self._follow()
+            except EmbeddingError as error:
+                log.warning("indexing paused", seconds=_PAUSE_SECONDS, error=str(error))
             except Exception:
                 # This task's edge: search by words must outlive a full disk.
                 log.exception("indexing paused", seconds=_PAUSE_SECONDS)
@@ -61,7 +65,9 @@ class Indexer:
             self._more.clear()
             while batch := await self._store.unembedded(_BATCH):
                 await self._index(batch)
-            await self._more.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._more.wait()
 
     async def _index(self, batch: Sequence[Unembedded]) -> None:
         made: list[tuple[Unembedded, Vector]] = []
@@ -79,12 +85,25 @@ class Indexer:
         made = []
         for each in part:
             try:
-                rows = await self._embedder.embed([embedded_text(each)])
-                made.append((each, rows[0]))
+                made.append((each, await self._embedded(each)))
             except EmbeddingError as error:
+                # Raises where nothing can be embedded: then it is not the text's fault.
+                await self._embedder.embed([_ANY_TEXT])
                 await self._store.embedding_failed(self._embedder.model, each, str(error))
                 log.warning("message not embedded", message=each.message_id, error=str(error))
         return made
+
+    async def _embedded(self, waiting: Unembedded) -> Vector:
+        """Embed a message, without its neighbours where they may be what cannot be embedded."""
+        try:
+            rows = await self._embedder.embed([embedded_text(waiting)])
+        except EmbeddingError:
+            if waiting.before is None and waiting.after is None:
+                raise
+            by_itself = replace(waiting, before=None, after=None)
+            rows = await self._embedder.embed([embedded_text(by_itself)])
+        vector: Vector = rows[0]
+        return vector
 
 
 def embedded_text(waiting: Unembedded) -> str:
@@ -93,8 +112,10 @@ def embedded_text(waiting: Unembedded) -> str:
     Names and dates say more about who speaks than about what is said, so that a message
     alone goes without them.
     """
-    if waiting.kind is VectorKind.ALONE:
-        return _spoken(waiting.line.text, _MOST_WORDS)
+    if waiting.kind >= FIRST_PART:
+        return part(waiting.line.text, waiting.kind - FIRST_PART)
+    if waiting.kind == VectorKind.ALONE:
+        return beginning(waiting.line.text, _MOST_WORDS)
     lines = (
         _said(waiting.before, _MOST_WORDS_OF_NEIGHBOUR),
         _said(waiting.line, _MOST_WORDS),
@@ -104,11 +125,4 @@ def embedded_text(waiting: Unembedded) -> str:
 
 
 def _said(line: Line | None, most_words: int) -> str:
-    return f"{line.speaker}: {_spoken(line.text, most_words)}" if line else ""
-
-
-def _spoken(text: str, most_words: int) -> str:
-    """Return the words of a text, without code and blobs unless there is nothing else."""
-    read = text[:_MOST_READ]
-    spoken = _BLOB.sub(" ", _CODE.sub(" ", read)).split()
-    return " ".join((spoken or read.split())[:most_words])
+    return f"{line.speaker}: {beginning(line.text, most_words)}" if line else ""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lair.common.v1 import chat_pb2
+from memory_svc.retrieval.dates import Time
 
 Message = chat_pb2.Message
 Usage = chat_pb2.Usage
@@ -94,6 +95,8 @@ class Turn:
     endpoint: str = ""
     other_replies: tuple[Message, ...] = ()
     record: bytes = b""
+    after_request_id: str = ""
+    title: str = ""
 
 
 class Fate(Enum):
@@ -177,18 +180,26 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class PathNode:
-    """A message of the active path and the hash of the path that ends in it."""
+    """A message of the active path and the hash of the path that ends in it.
+
+    The `finish_reason` is an answer's, as in `StoredMessage`.
+    """
 
     hash: bytes
     message: Message
+    finish_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TreePath:
-    """What a next message of a conversation continues, oldest first."""
+    """What a next message of a conversation continues, oldest first.
+
+    Where it is `resent`, the client sends it by itself.
+    """
 
     system: tuple[Message, ...]
     nodes: tuple[PathNode, ...]
+    resent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +231,7 @@ class Probe:
 
     `phrases` are found as they stand. `bare_vector` is the question's without names, for
     turns alone; `vector` is its own, for turns with their neighbours. `named` is the
-    speaker whom the question names.
+    speaker whom the question is about, and `times` are when.
     """
 
     words: tuple[str, ...] = ()
@@ -229,6 +240,7 @@ class Probe:
     bare_vector: Vector | None = None
     model: str = ""
     named: str = ""
+    times: tuple[Time, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +253,17 @@ class Said:
     role: str
     text: str
     created_us: int
+    pinned: bool = False
+    corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A passage that was found; scores lie in 0..1, None where nothing was compared."""
+    """A passage that was found; scores lie in 0..1, None where nothing was compared.
+
+    What is `pinned` is in every recall of its scope; of what is `corrected`, `text` is not
+    what was said.
+    """
 
     message_id: int
     conversation_id: str
@@ -256,6 +274,8 @@ class Passage:
     score: float
     lexical_score: float | None
     dense_score: float | None
+    pinned: bool = False
+    corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +298,8 @@ class Quote:
 class Recall:
     """What was recalled for a request of the conversation, and out of what.
 
-    `candidates` are the passages that were found, best first; `degraded` as in `Found`.
+    `candidates` are what is pinned and then the passages that were found, best first;
+    `degraded` as in `Found`.
     """
 
     user_id: str
@@ -289,6 +310,7 @@ class Recall:
     candidates: tuple[Passage, ...] = ()
     quotes: tuple[Quote, ...] = ()
     degraded: str = ""
+    project: str = ""
 
 
 class VectorKind(IntEnum):
@@ -296,6 +318,10 @@ class VectorKind(IntEnum):
 
     ALONE = 0  # a message
     WINDOW = 1  # a message with the ones before and after it
+
+
+# From this kind on vectors are of the parts of a long message, in their order.
+FIRST_PART = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,20 +334,29 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
-    """A message that waits for a vector of a kind, and its neighbours; None for none."""
+    """A message that waits for a vector of a kind, and its neighbours; None for none.
+
+    The `version` tells whether any of them was corrected since.
+    """
 
     message_id: int
-    kind: VectorKind
+    kind: int
     line: Line
     before_id: int = 0
     after_id: int = 0
     before: Line | None = None
     after: Line | None = None
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class IndexCounts:
-    """How many messages have a vector of the model, and how many wait for one."""
+    """How many messages have a vector of the model, and how many wait for one.
+
+    `failed` are given up for the model; `failure` says why the latest of them is.
+    """
 
     indexed: int
     pending: int
+    failed: int = 0
+    failure: str = ""

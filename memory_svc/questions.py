@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from memory_svc.boilerplate import own_words
 from memory_svc.model import Message
 from memory_svc.tree import text_of
 from memory_svc.words import content_words, normalised
@@ -33,12 +34,11 @@ _CONNECTIVES = frozenset({"and", "also", "but", "or", "so", "then", "else"})
 _COURTESIES = frozenset(
     {"hi", "hello", "hey", "good", "morning", "afternoon", "evening", "night", "day", "bye"}
     | {"goodbye", "thank", "thanks", "ok", "okay", "sure", "great", "nice", "cool", "perfect"}
-    | {"fine", "lair"}
+    | {"continue", "fine", "helpful", "lair", "welcome"}
 )
 
 # Code, and what agents wrap in tags, says little of what is asked.
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_TAG = re.compile(r"<([A-Za-z][\w-]{0,40})>")
 
 
 def question_of(messages: Sequence[Message]) -> str:
@@ -60,24 +60,13 @@ def _said(message: Message) -> str:
     if message.role != "user":
         return ""
     text = _ends(without_recalled(text_of(message)), _WORTH_READING)
-    gist = _FENCED.sub(" ", _untagged(text))
+    gist = _FENCED.sub(" ", own_words(text))
     return _ends(" ".join((gist if gist.strip() else text).split()), _LONGEST)
 
 
 def _ends(text: str, length: int) -> str:
     """Leave the middle out of what is longer."""
     return text if len(text) <= length else f"{text[: length // 2]} {text[-length // 2 :]}"
-
-
-def _untagged(text: str) -> str:
-    """Leave out what stands between an opening tag and its closing one."""
-    kept, done = [], 0
-    for tag in _TAG.finditer(text):
-        closing = f"</{tag[1]}>"
-        if tag.start() >= done and (end := text.find(closing, tag.end())) >= 0:
-            kept.append(text[done : tag.start()])
-            done = end + len(closing)
-    return " ".join((*kept, text[done:]))
 
 
 def _leans_on_the_past(asked: str, words: Sequence[str]) -> bool:

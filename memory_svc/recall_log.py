@@ -36,9 +36,20 @@ class RecallLog:
         self._pending.append(recall)
         self._more.set()
 
+    async def write(self) -> None:
+        """Write down what was noted so far."""
+        async with self._writing:
+            self._more.clear()
+            while batch := list(islice(self._pending, _BATCH)):
+                await self._store.keep_recalls(batch)
+                for recall in batch:
+                    # The oldest may have been dropped meanwhile.
+                    if self._pending and self._pending[0] is recall:
+                        self._pending.popleft()
+
     async def find(self, user_id: str, request_id: str) -> Recall | None:
         """Return a user's recall for a request; None if none is kept."""
-        await self._write()
+        await self.write()
         return await self._store.recall(user_id, request_id)
 
     async def run(self) -> None:
@@ -49,20 +60,10 @@ class RecallLog:
                 await self._more.wait()
                 await asyncio.sleep(_LINGER_SECONDS)
                 try:
-                    await self._write()
+                    await self.write()
                 except Exception:
                     # This task's edge: recall must outlive a full disk.
                     log.exception("recalls are not written down", seconds=_PAUSE_SECONDS)
                     await asyncio.sleep(_PAUSE_SECONDS)
         finally:
-            await self._write()
-
-    async def _write(self) -> None:
-        async with self._writing:
-            self._more.clear()
-            while batch := list(islice(self._pending, _BATCH)):
-                await self._store.keep_recalls(batch)
-                for recall in batch:
-                    # The oldest may have been dropped meanwhile.
-                    if self._pending and self._pending[0] is recall:
-                        self._pending.popleft()
+            await self.write()

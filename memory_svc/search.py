@@ -6,8 +6,7 @@ What speaks for a passage is gathered by the store, and weighed in `retrieval.fu
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -15,8 +14,10 @@ import numpy as np
 
 from memory_svc.embedding.base import Embedder, EmbeddingError
 from memory_svc.model import Found, Passage, Probe, Said, SearchFilter, Vector
-from memory_svc.retrieval.evidence import Bools, Evidence
-from memory_svc.retrieval.fusion import fused, meaning_evidence, strengths
+from memory_svc.reranking import MOST_RERANKED, Reranking
+from memory_svc.retrieval.dates import affinity
+from memory_svc.retrieval.evidence import Bools, Evidence, Floats
+from memory_svc.retrieval.fusion import fit, fused, meaning_evidence
 from memory_svc.retrieval.question import Question, read_question
 from memory_svc.storage.base import MemoryStore
 from memory_svc.words import normalised
@@ -25,13 +26,18 @@ from svckit.times import now_us
 WORDS, MEANING = "words", "meaning"
 CHANNELS = (WORDS, MEANING)
 
-# Of the best score; what has less is only near by chance.
-_LEAST_SHARE_OF_BEST = 0.4
+# Of how well the best fits; what fits less is only near by chance.
+_LEAST_SHARE_OF_BEST = 0.3
+# Who searches, or asks for their own past, wants what fits a little less as well.
+_WHERE_MEANT = 0.7
 # Some of what was ranked says the same.
 _READ_AT_ONCE = 2
-_ENOUGH_WORDS = 0.4
-# A turn beside a good one has nothing to do with the question if it is as far from it.
-_LEAST_COSINE = 0.05
+# What begins with as many of the same words is the same prompt, whatever its task.
+_TELLING_WORDS = 60
+# Two texts that share so many of their words say almost the same, unless numbers differ.
+_ALMOST_ALL = 0.9
+# What was said just now may still wait for its vector; nobody misses it.
+_MOST_EMBEDDED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,20 @@ class Ranked:
 
 
 class Search:
-    """Searches one store with one embedder; `threshold` is a least cosine."""
+    """Searches one store with one embedder; something must fit as well as `threshold`, 0 to 1."""
 
-    def __init__(self, store: MemoryStore, embedder: Embedder, *, threshold: float) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        embedder: Embedder,
+        *,
+        threshold: float,
+        reranking: Reranking | None = None,
+    ) -> None:
         self._store = store
         self._embedder = embedder
         self._threshold = threshold
+        self._reranking = reranking
 
     async def find(
         self,
@@ -60,17 +74,30 @@ class Search:
         limit: int,
         *,
         channels: Sequence[str] = CHANNELS,
+        unasked: bool = False,
     ) -> Found:
-        """Return the user's relevant passages, best first; none if nothing is relevant."""
+        """Return the user's relevant passages, best first; none if nothing is relevant.
+
+        What is searched `unasked`, for a prompt that may need no memory, must fit better,
+        unless it asks for what only a memory knows.
+        """
         question = read_question(query, await self._store.speakers(user_id), now_us())
         probe, degraded = await self._probe(question, channels)
         evidence = await self._store.evidence(user_id, probe, where, limit)
-        ranked = rank(evidence, question, threshold=self._threshold)
-        return Found(tuple(await self._passages(user_id, ranked, where, limit)), degraded)
+        if evidence.embedded < _MOST_EMBEDDED:
+            degraded = f"meaning: only {evidence.embedded:.0%} of the memory is embedded by now"
+        meant = question.personal or not unasked
+        least = self._threshold * (_WHERE_MEANT if meant else 1)
+        ranked = rank(evidence, question, threshold=least)
+        if self._reranking is None:
+            return Found(tuple(await self._passages(user_id, ranked, where, limit)), degraded)
+        read = await self._passages(user_id, ranked, where, max(limit, MOST_RERANKED))
+        passages, why_not = await self._reranking.rerank(query, read)
+        return Found(tuple(passages[:limit]), "; ".join(filter(None, (degraded, why_not))))
 
     async def _probe(self, question: Question, channels: Sequence[str]) -> tuple[Probe, str]:
         """Return what to compare, and why something is not compared."""
-        probe = Probe(named=question.named)
+        probe = Probe(named=question.named, times=question.times)
         if WORDS in channels:
             probe = replace(probe, words=question.words, phrases=question.phrases)
         if MEANING not in channels:
@@ -109,54 +136,76 @@ class Search:
                 # What is not there was deleted meanwhile.
                 if each.message_id in by_id:
                     _keep_older(kept, _passage(each, by_id[each.message_id]))
-        return list(kept.values())[:limit]
+        return _diverse(kept)[:limit]
 
 
 def rank(evidence: Evidence, question: Question, *, threshold: float) -> Iterator[Ranked]:
-    """Give the relevant candidates, best first; none if nothing is relevant.
+    """Give the relevant candidates, best first; none if nothing fits as well as `threshold`.
 
-    Something is relevant if it has enough of the question's words in its window, or a
-    cosine of at least `threshold`. Then so is what scores not much less than the best:
-    an answer need not repeat its question.
+    Then so is what fits not much less than the best: an answer need not repeat its question.
     """
-    if not _is_anything_relevant(evidence, threshold):
+    fits = _fits(evidence, question)
+    best = float(fits.max(initial=0.0))
+    if not best or best < threshold:
         return
-    score = fused(evidence, question, threshold)
+    score = fused(evidence, question)
     share = score / max(float(score.max()), 1e-6)
-    relevant = (share >= _LEAST_SHARE_OF_BEST) & _is_near(evidence, threshold)
-    fit = float(strengths(evidence)[relevant].max(initial=0.0))
+    relevant = (fits >= _LEAST_SHARE_OF_BEST * best) & _says_something(evidence)
     order = np.lexsort((evidence.message_ids, evidence.created_us, -score))
     for n in order[relevant[order]]:
         yield Ranked(
             message_id=int(evidence.message_ids[n]),
-            score=fit * min(float(share[n]), 1.0),
+            score=_clip(best * float(share[n])),
             lexical_score=int(evidence.matched[n]) / evidence.words if evidence.words else None,
             dense_score=_clip(float(evidence.near[n])) if evidence.compared else None,
         )
 
 
-def _is_anything_relevant(evidence: Evidence, threshold: float) -> bool:
-    by_words = evidence.window_matched >= max(math.ceil(_ENOUGH_WORDS * evidence.words), 1)
-    by_meaning = np.maximum(evidence.near, evidence.around) >= threshold
-    return bool(np.any(by_words | (by_meaning & evidence.compared)))
+def _fits(evidence: Evidence, question: Question) -> Floats:
+    if question.times and not question.words:  # "what did we talk about yesterday?"
+        return affinity(question.times, evidence.created_us)
+    return fit(evidence)
 
 
-def _is_near(evidence: Evidence, threshold: float) -> Bools:
-    """Tell which have a word of the question, or stand where it is spoken of."""
-    beside = evidence.window_matched > 0
-    if meaning_evidence(evidence, threshold):
-        beside = beside | (np.maximum(evidence.near, evidence.around) >= threshold / 2)
-        beside = beside & (evidence.near >= _LEAST_COSINE)
-    return np.asarray((evidence.matched > 0) | beside)
+def _says_something(evidence: Evidence) -> Bools:
+    """Tell what only stands beside what fits from what bears on the question itself."""
+    if not meaning_evidence(evidence):
+        return np.ones(len(evidence), dtype=np.bool_)
+    return np.asarray((evidence.matched > 0) | (evidence.near > 0))
 
 
 def _keep_older(kept: dict[str, Passage], passage: Passage) -> None:
     """Keep a passage; of those that say the same the oldest, in the place of the best."""
-    same = normalised(passage.text)
+    same = " ".join(normalised(passage.text).split()[:_TELLING_WORDS])
     if same not in kept:
         kept[same] = passage
     elif passage.created_us < kept[same].created_us:
         kept[same] = replace(passage, score=kept[same].score)
+
+
+def _diverse(kept: Mapping[str, Passage]) -> list[Passage]:
+    """Put what says almost the same as a better one behind all others.
+
+    It is not left out: what differs may be what matters.
+    """
+    first: list[tuple[frozenset[str], Passage]] = []
+    last = []
+    for said, passage in kept.items():
+        words = frozenset(said.split())
+        if any(_is_almost(words, other) for other, _ in first):
+            last.append(passage)
+        else:
+            first.append((words, passage))
+    return [*(passage for _, passage in first), *last]
+
+
+def _is_almost(one: frozenset[str], other: frozenset[str]) -> bool:
+    if min(len(one), len(other)) < _ALMOST_ALL * max(len(one), len(other)):
+        return False
+    shared = len(one & other)
+    if shared < _ALMOST_ALL * (len(one) + len(other) - shared):
+        return False
+    return not any(map(str.isdigit, "".join(one ^ other)))
 
 
 def _passage(ranked: Ranked, said: Said) -> Passage:
@@ -170,6 +219,8 @@ def _passage(ranked: Ranked, said: Said) -> Passage:
         score=ranked.score,
         lexical_score=ranked.lexical_score,
         dense_score=ranked.dense_score,
+        pinned=said.pinned,
+        corrected=said.corrected,
     )
 
 

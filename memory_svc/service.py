@@ -81,6 +81,7 @@ class ConversationService(ConversationServiceServicer):
             wire.checked_id("conversation_id", request.conversation_id),
             request.messages,
             after_request_id=request.after_request_id,
+            retry_of=request.retry_of,
         )
         return conversation.GetHistoryResponse(
             history=history.messages, insert_index=history.insert_index, head=history.head
@@ -299,6 +300,8 @@ class RecallService(RecallServiceServicer):
             model_error=status.error,
             indexed_count=counts.indexed,
             pending_count=counts.pending,
+            failed_count=counts.failed,
+            failure=counts.failure,
         )
 
     def _user(self, user_id: str) -> str:

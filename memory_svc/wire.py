@@ -112,6 +112,8 @@ def to_turn(turn: conversation_pb2.Turn, default_user: str, now_us: int) -> Turn
         endpoint=turn.endpoint,
         other_replies=tuple(map(_answer, turn.other_replies)),
         record=turn.record_json,
+        after_request_id=turn.after_request_id,
+        title=turn.conversation_title[:MAX_TITLE],
     )
 
 
@@ -229,7 +231,7 @@ def from_refusal(refusal: Refusal) -> conversation_service_pb2.TurnRefusal:
 def from_found(found: Found) -> recall_service_pb2.SearchResponse:
     """Write what was found."""
     return recall_service_pb2.SearchResponse(
-        passages=map(_from_passage, found.passages), degraded=found.degraded
+        passages=map(from_passage, found.passages), degraded=found.degraded
     )
 
 
@@ -243,6 +245,7 @@ def to_prompt(request: recall_service_pb2.RecallRequest, user_id: str) -> Prompt
         user_id=user_id,
         messages=request.messages,
         where=to_filter(request.filter),
+        project=request.project,
         token_budget=request.token_budget,
         request_id=checked_id("request_id", request.request_id, required=False),
     )
@@ -252,7 +255,7 @@ def from_recall(recall: Recall) -> recall_service_pb2.RecallResponse:
     """Write what was recalled."""
     return recall_service_pb2.RecallResponse(
         context=block(recall.quotes, recall.at_us),
-        passages=[_from_passage(quote.passage) for quote in recall.quotes],
+        passages=[from_passage(quote.passage) for quote in recall.quotes],
         degraded=recall.degraded,
     )
 
@@ -261,12 +264,13 @@ def from_explained(recall: Recall) -> recall_service_pb2.ExplainResponse:
     """Write what was recalled, and out of what."""
     return recall_service_pb2.ExplainResponse(
         query=recall.query,
-        candidates=map(_from_passage, recall.candidates),
+        candidates=map(from_passage, recall.candidates),
         context=block(recall.quotes, recall.at_us),
     )
 
 
-def _from_passage(passage: Passage) -> recall_service_pb2.Passage:
+def from_passage(passage: Passage) -> recall_service_pb2.Passage:
+    """Write a passage."""
     return recall_service_pb2.Passage(
         message_id=passage.message_id,
         conversation_id=passage.conversation_id,
@@ -277,6 +281,8 @@ def _from_passage(passage: Passage) -> recall_service_pb2.Passage:
         score=passage.score,
         lexical_score=passage.lexical_score,
         dense_score=passage.dense_score,
+        pinned=passage.pinned,
+        corrected=passage.corrected,
     )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from functools import lru_cache
 
 MAX_LENGTH = 256
 
 
+@lru_cache(maxsize=8192)  # each comes with many requests
 def bounded(value: str) -> str:
     """Return `value` trimmed, without control characters, hashed where it is too long.
 

@@ -7,7 +7,6 @@ which is not 0; an empty text is unknown or none. Days are ordinals, as in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
@@ -45,6 +44,19 @@ class UsageSource(IntEnum):
     COUNTED = 3
     ESTIMATED = 4
     MISSING = 5
+
+
+class CostSource(IntEnum):
+    """Where the cost of a request comes from. The numbers are stored."""
+
+    UNPRICED = 0
+    BILLED = 1
+    # Of prices that its user wrote down.
+    CONFIGURED = 2
+    # Of known prices.
+    COMPUTED = 3
+    # The backend costs nothing but electricity.
+    FREE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +118,13 @@ class RequestRow:
     upstream_us: int | None = None
     queue_us: int | None = None
     billed_nano: int | None = None
+    # What counts as its cost; None is unknown. Then what the same tokens would have cost at
+    # two prices to compare with, and which prices these were.
+    cost_nano: int | None = None
+    cost_source: CostSource = CostSource.UNPRICED
+    ref1_nano: int | None = None
+    ref2_nano: int | None = None
+    price_version: str = ""
     # What the backend's device draws while it works.
     device_watts: float | None = None
     # What these were read from: numbers of the contract's IdentitySource, 0 is unknown.
@@ -127,14 +146,6 @@ class Scope:
     start_us: int | None = None
     end_us: int | None = None
 
-    @property
-    def whole(self) -> bool:
-        """Tell whether nothing is left out."""
-        return self == _EVERYTHING
-
-
-_EVERYTHING = Scope()
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
@@ -150,82 +161,3 @@ class Page:
 
     rows: tuple[RequestRow, ...]
     next: Position | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BucketUse:
-    """The use in one 15-minute bucket: `bucket` counts them since 1970."""
-
-    bucket: int
-    requests: int
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupUse:
-    """The use of all requests alike in model, backend, location and status.
-
-    `requests` counts those of clients that are activity, `all_requests` every
-    one, `told` those whose tokens the backend told. A request that was repeated is in
-    none of them; its tokens count.
-    """
-
-    model: str
-    backend: str
-    local: bool
-    status: Status
-    requests: int
-    all_requests: int
-    told: int
-    messages: int
-    tokens: int
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distinct:
-    """How many different ones took part in activity.
-
-    `loose_conversations` are those of requests outside any session;
-    `inferred_sessions` are the runs of requests with neither.
-    """
-
-    projects: int
-    conversations: int
-    sessions: int
-    loose_conversations: int
-    inferred_sessions: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """All a dashboard is made of, as it was at one moment.
-
-    `buckets` are those with activity or tokens, oldest first. `first_active_us`
-    outlives the request it came from, where the scope is whole.
-    """
-
-    buckets: tuple[BucketUse, ...]
-    groups: tuple[GroupUse, ...]
-    distinct: Distinct
-    first_active_us: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
-    """What was measured of the `requests` of one model and backend that ended well.
-
-    Each list holds what is known, in any order, so they differ in length. Tokens a second
-    are those of the answer after its first, from that one to the end.
-    """
-
-    model: str
-    backend: str
-    requests: int
-    duration_us: Sequence[int] = ()
-    first_token_us: Sequence[int] = ()
-    queue_us: Sequence[int] = ()
-    tokens_per_second: Sequence[float] = ()

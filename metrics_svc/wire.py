@@ -1,9 +1,10 @@
-"""The contract's messages to and from the words of metrics."""
+"""Requests, and which of them a report is about, from and to the contract's messages."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,15 +17,15 @@ from metrics_svc.ingest import RefusedError
 from metrics_svc.keys import key_of, uuid_of
 from metrics_svc.labels import bounded
 from metrics_svc.model import Attempt, Origin, RequestRow, Scope, Status, Tokens, UsageSource
-from metrics_svc.reports.dashboard import Dashboard, DayActivity
-from metrics_svc.reports.latency import Latency, LatencyShare, Percentiles
-from metrics_svc.reports.shares import Share, TokenTotals
-from metrics_svc.zones import iso_date
 from svckit.errors import invalid_field
 from svckit.times import to_timestamp, to_us
 
 _TOKENS = ("prompt", "completion", "total", "cached", "cache_write", "reasoning")
-_DURATIONS = ("duration_us", "first_token_us", "upstream_us", "queue_us")
+_NO_TOKENS = Tokens()
+# Values of the contract; what was not sent stands for something.
+_STATUSES = {it.value: it for it in Status}
+_ORIGINS = {0: Origin.CLIENT} | {it.value: it for it in Origin}
+_SOURCES = {0: UsageSource.MISSING} | {it.value: it for it in UsageSource}
 
 # The last that a protobuf timestamp may hold: 9999-12-31T23:59:59Z.
 _LAST_SECOND = 253_402_300_799
@@ -41,6 +42,7 @@ def to_row(record: usage_pb2.RequestRecord) -> RequestRow:
     caller = record.caller
     asked_us = to_us(record.request_time)
     request_id = key_of(record.request_id, caller.user_id, asked_us)
+    known = record.HasField
     return RequestRow(
         request_id=request_id,
         ts_us=asked_us,
@@ -51,27 +53,30 @@ def to_row(record: usage_pb2.RequestRecord) -> RequestRow:
         key=caller.key_id,
         conversation=record.conversation_id,
         endpoint=record.endpoint,
-        origin=_enum(Origin, record.origin or Origin.CLIENT, "origin"),
+        origin=_enum(_ORIGINS, record.origin, "origin"),
         model_requested=record.requested_model,
         model_used=record.model,
         backend=record.backend,
         local=record.local,
-        status=_enum(Status, record.status, "status"),
+        status=_enum(_STATUSES, record.status, "status"),
         http_code=record.http_status,
         error_reason=record.error_reason,
         finish_reason=record.finish_reason,
         streamed=record.streamed,
         tool_calls=record.tool_call_count,
         new_messages=record.new_message_count,
-        tokens=Tokens(**{name: _known(record.usage, f"{name}_tokens") for name in _TOKENS}),
-        usage_source=_enum(UsageSource, record.usage_source or UsageSource.MISSING, "usage_source"),
-        **{name: _known(record, name) for name in _DURATIONS},
-        billed_nano=_known(record, "billed_nano_usd"),
-        device_watts=record.device_watts if record.HasField("device_watts") else None,
+        tokens=_tokens(record.usage) if known("usage") else _NO_TOKENS,
+        usage_source=_enum(_SOURCES, record.usage_source, "usage_source"),
+        duration_us=record.duration_us if known("duration_us") else None,
+        first_token_us=record.first_token_us if known("first_token_us") else None,
+        upstream_us=record.upstream_us if known("upstream_us") else None,
+        queue_us=record.queue_us if known("queue_us") else None,
+        billed_nano=record.billed_nano_usd if known("billed_nano_usd") else None,
+        device_watts=record.device_watts if known("device_watts") else None,
         user_source=caller.user_source,
         project_source=caller.project_source,
         session_source=caller.session_source,
-        retry_of=_repeated(record, request_id),
+        retry_of=_repeated(record, request_id) if record.retry_of else None,
         attempts=tuple(_attempt(attempt, n) for n, attempt in enumerate(record.attempts)),
     )
 
@@ -136,82 +141,6 @@ def to_scope(scope: pb.ReportScope) -> Scope:
     )
 
 
-def to_dashboard(board: Dashboard) -> pb.GetDashboardResponse:
-    """Write the dashboard."""
-    return pb.GetDashboardResponse(
-        time_zone=board.zone,
-        started_date="" if board.started is None else iso_date(board.started),
-        active_day_count=len(board.days),
-        most_active_day=_day(board.most_active) if board.most_active else None,
-        days=[_day(day) for day in board.days],
-        models=[_share(share) for share in board.models],
-        backends=[_share(share) for share in board.backends],
-        locations=[_share(share) for share in board.locations],
-        session_count=board.sessions,
-        message_count=board.messages,
-        tokens=_token_totals(board.tokens),
-        project_count=board.projects,
-        longest_streak_days=board.streaks.longest,
-        current_streak_days=board.streaks.current,
-        request_count=board.requests,
-        statuses=[
-            pb.StatusCount(status=usage_pb2.Status.ValueType(status), request_count=count)
-            for status, count in board.statuses
-        ],
-        conversation_count=board.conversations,
-    )
-
-
-def to_latency(latency: Latency) -> pb.GetLatencyResponse:
-    """Write how fast answers were."""
-    return pb.GetLatencyResponse(
-        total=_latency_share(latency.total),
-        models=[_latency_share(share) for share in latency.models],
-        backends=[_latency_share(share) for share in latency.backends],
-    )
-
-
-def _day(day: DayActivity) -> pb.DayActivity:
-    return pb.DayActivity(
-        date=iso_date(day.day), request_count=day.requests, token_count=day.tokens
-    )
-
-
-def _share(share: Share) -> pb.UsageShare:
-    return pb.UsageShare(
-        name=share.name,
-        request_count=share.requests,
-        token_count=share.tokens,
-        request_ratio=share.ratio,
-    )
-
-
-def _latency_share(share: LatencyShare) -> pb.LatencyShare:
-    return pb.LatencyShare(
-        name=share.name,
-        request_count=share.requests,
-        duration_ms=_percentiles(share.duration_ms),
-        first_token_ms=_percentiles(share.first_token_ms),
-        queue_ms=_percentiles(share.queue_ms),
-        tokens_per_second=_percentiles(share.tokens_per_second),
-    )
-
-
-def _percentiles(values: Percentiles) -> pb.Percentiles:
-    return pb.Percentiles(p50=values.p50, p90=values.p90, p95=values.p95, p99=values.p99)
-
-
-def _token_totals(tokens: TokenTotals) -> pb.TokenTotals:
-    return pb.TokenTotals(
-        total_count=tokens.total,
-        prompt_count=tokens.prompt,
-        completion_count=tokens.completion,
-        cached_count=tokens.cached,
-        reasoning_count=tokens.reasoning,
-        known_ratio=tokens.known_ratio,
-    )
-
-
 def _caller(row: RequestRow) -> Caller:
     return Caller(
         user_id=row.user,
@@ -239,7 +168,7 @@ def _attempt(attempt: usage_pb2.Attempt, number: int) -> Attempt:
     return Attempt(
         backend=attempt.backend,
         model=attempt.model,
-        status=_enum(Status, attempt.status, f"attempts[{number}].status"),
+        status=_enum(_STATUSES, attempt.status, "attempts[{}].status", number),
         http_code=attempt.http_status,
         duration_us=attempt.duration_us,
         error=attempt.error,
@@ -257,12 +186,21 @@ def _time(scope: pb.ReportScope, field: str) -> int | None:
     return to_us(time)
 
 
-def _enum(kind: type[_Value], number: int, field: str) -> _Value:
+def _tokens(usage: Usage) -> Tokens:
+    known = usage.HasField
+    return Tokens(
+        prompt=usage.prompt_tokens if known("prompt_tokens") else None,
+        completion=usage.completion_tokens if known("completion_tokens") else None,
+        total=usage.total_tokens if known("total_tokens") else None,
+        cached=usage.cached_tokens if known("cached_tokens") else None,
+        cache_write=usage.cache_write_tokens if known("cache_write_tokens") else None,
+        reasoning=usage.reasoning_tokens if known("reasoning_tokens") else None,
+    )
+
+
+def _enum(values: Mapping[int, _Value], number: int, field: str, *place: int) -> _Value:
     try:
-        return kind(number)
-    except ValueError as error:
-        raise RefusedError(f"{field} is {number}, which is none of the contract's") from error
-
-
-def _known(message: Any, field: str) -> int | None:
-    return getattr(message, field) if message.HasField(field) else None
+        return values[number]
+    except KeyError as error:
+        name = field.format(*place)
+        raise RefusedError(f"{name} is {number}, which is none of the contract's") from error

@@ -58,6 +58,11 @@ def day_of(zone: ZoneInfo, ts_us: int) -> int:
     return (_EPOCH + ts_us * _MICROSECOND).astimezone(zone).toordinal()
 
 
+def bounds_us(zone: ZoneInfo, day: int) -> tuple[int, int]:
+    """Return the first instant of a local day, and that of the next one."""
+    return _start_us(zone, day), _start_us(zone, day + 1)
+
+
 class Days:
     """The local days between two instants, to look many instants up in."""
 
@@ -70,6 +75,11 @@ class Days:
         """Return the local day of `ts_us`, which lies between the two instants."""
         # A date that the zone skipped begins with the next one: the later is right.
         return self._first + bisect_right(self._starts, ts_us) - 1
+
+
+def month_of(day: int) -> int:
+    """Return the first day of a day's month."""
+    return date.fromordinal(day).replace(day=1).toordinal()
 
 
 def iso_date(day: int) -> str:

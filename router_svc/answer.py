@@ -14,6 +14,7 @@ class Answer:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
+        self._call_pieces = 0
 
     @classmethod
     def of(cls, message: Message) -> Answer:
@@ -34,6 +35,7 @@ class Answer:
         if refusal := delta.refusal:
             self._refusal.append(refusal)
         for piece in delta.tool_calls:
+            self._call_pieces += 1
             call = self.calls.get(piece.index)
             if call is None:
                 function = FunctionCall(name=piece.name)
@@ -44,6 +46,17 @@ class Answer:
             call.function.arguments += piece.arguments
             if piece.extra_json:
                 call.extra_json = piece.extra_json
+
+    @property
+    def piece_count(self) -> int:
+        """How many pieces it came in."""
+        return len(self._text) + len(self._reasoning) + len(self._refusal) + self._call_pieces
+
+    def text_bytes(self) -> int:
+        """Return the bytes of all that was said, arguments of calls among it."""
+        said = (*self._text, *self._reasoning, *self._refusal)
+        called = (call.function.name + call.function.arguments for call in self.calls.values())
+        return sum(len(text.encode()) for text in (*said, *called))
 
     def message(self) -> Message | None:
         """Return it as a message; None where it says nothing."""

@@ -8,6 +8,7 @@ finished request is lost by whatever dies next.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -30,7 +31,7 @@ from router_svc.prompt import Prompt, chat_prompt
 from router_svc.queue import Ask
 from router_svc.recalling import Recalling
 from router_svc.relay import Relay
-from router_svc.remembering import Memories, Remembered, conversation_key
+from router_svc.remembering import Memories, Remembered
 from router_svc.summarising import Summarising
 from router_svc.tokens import TokenEstimator
 from router_svc.trace import Trace
@@ -149,13 +150,18 @@ class Chats:
         digest = conversation_digest(call)
         wish = wish_of(full, self._affinity.last(digest), prompt)
         decision = await choose_now(self._catalog, wish, ask)
-        fitting = await self._fitting(remembered, prompt, decision.candidates)
+        fitting = await self._fitting(remembered, prompt, decision.candidates, life.trace)
+        life.trace.fitting = fitting
         if self._summarising:
             await self._summarising.prepare(full, fitting)
         return _Ready(digest, remembered, fitting, ask)
 
     async def _fitting(
-        self, remembered: Remembered, prompt: Prompt, candidates: Sequence[Candidate]
+        self,
+        remembered: Remembered,
+        prompt: Prompt,
+        candidates: Sequence[Candidate],
+        trace: Trace,
     ) -> Fitting:
         """Recall what the chat asks for, and have the prompt fitted with it.
 
@@ -165,7 +171,9 @@ class Chats:
         place = place_for(call.messages) if remembered.recall else None
         text = ""
         if place is not None and not self._is_built_in(candidates[0]):
+            begun = time.perf_counter()
             text = await self._recalling.recall(remembered, candidates[0])
+            trace.recalled(begun)
         if place is None or not text:
             return Fitting(call, prompt, candidates)
         longer = inserted(call, place, text)
@@ -205,7 +213,7 @@ class Chats:
     def _keep_turn(self, call: ChatCall, trace: Trace) -> None:
         """Journal what is remembered, if anything was answered."""
         if trace.answered:
-            self._turns.append(trace.turn(call).SerializeToString(), conversation_key(call))
+            self._memories.keep(call, trace.turn(call))
 
 
 def answer_id(call: ChatCall) -> str:

@@ -61,8 +61,20 @@ class Fitting:
         self._recall_index = recall_index
         self._whole = self._of(call.messages) if recall_index is not None else call
         self._sent = self._whole
+        # The tokens that the last attempt's backend counted of the whole prompt.
+        self._counted: int | None = None
         # What was fitted ahead, for whom.
         self._ahead: tuple[str, str, Fitted] | None = None
+
+    @property
+    def sent(self) -> ChatCall:
+        """What the last attempt sent."""
+        return self._sent
+
+    @property
+    def counted_tokens(self) -> int | None:
+        """The tokens of that, where the last attempt's backend counted them."""
+        return self._counted if self._sent is self._whole else None
 
     def chat(self, backend: Backend, model: str) -> Awaitable[ChatCompletion]:
         """Ask for an answer at once, as a backend does. Raises `UpstreamError`."""
@@ -106,7 +118,7 @@ class Fitting:
             self._ahead = (backend.name, model, fitted)
 
     def _is_short(self, backend: Backend, model: str) -> bool:
-        self.cut, self._sent = None, self._whole
+        self.cut, self._sent, self._counted = None, self._whole, None
         return self._prompt.fits_at_a_glance(self._window(backend.name, model))
 
     async def _chat(self, backend: Backend, model: str) -> ChatCompletion:
@@ -193,6 +205,7 @@ class Fitting:
         estimator, name = prompt.estimator, backend.name
         counted = await backend.count(self._whole, model) if isinstance(backend, Counter) else None
         if counted:
+            self._counted = counted
             estimator.learn(prompt.size, name, model, counted)
             scale = counted / prompt.tokens(name, model)
         return estimator.of_messages(self._call, name, model, scale=scale), bool(counted)

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Self
 
-from prometheus_client import Counter, Histogram
 from uuid_utils import uuid7
 
 from lair.common.v1.caller_pb2 import IDENTITY_SOURCE_DEFAULT
-from lair.metrics.v1.usage_pb2 import Status
 from lair.router.v1.chat_pb2 import ChatEvent, Route
+from router_svc.live import Live
+from router_svc.measuring import measure
 from router_svc.model import Call, Candidate
+from router_svc.tokens import TokenEstimator
 from router_svc.trace import Trace
+from router_svc.usage import Tokens, tokens_of
 from svckit import telemetry
 from svckit.errors import ServiceError
 from svckit.logging import bind_request_id
@@ -32,16 +33,26 @@ from svckit.times import to_duration
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Where finished requests are counted, if they are, and whose they are by default."""
+    """Where finished requests are counted, if they are, and whose they are by default.
+
+    Who watches is told by `live`, counted or not; `estimator` knows what tokens are like.
+    """
 
     records: Outbox
     count: bool
     default_user: str
+    estimator: TokenEstimator = field(default_factory=TokenEstimator)
+    live: Live = field(default_factory=Live)
 
-    def write(self, trace: Trace) -> None:
-        """Journal the record of a request that leaves one."""
-        if self.count and not trace.call.untraced:
-            self.records.append(trace.request_record().SerializeToString())
+    def write(self, trace: Trace) -> Tokens:
+        """Journal the record of a request that leaves one; return its tokens."""
+        tokens, record = tokens_of(trace, self.estimator), None
+        if not trace.call.untraced and (self.count or self.live.watched):
+            record = trace.request_record(tokens)
+            if self.count:
+                self.records.append(record.SerializeToString())
+        self.live.end(trace, record)
+        return tokens
 
 
 class Life:
@@ -87,13 +98,14 @@ class Life:
         if self._journalled:
             return
         self._journalled = True
-        self._ledger.write(self.trace)
+        tokens = self._ledger.write(self.trace)
         if self.at_end:
             self.at_end(self.trace)
-        _measure(self.trace)
+        measure(self.trace, tokens)
 
     def __enter__(self) -> Self:
         Life.in_flight += 1
+        self._ledger.live.begin(self.trace)
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -111,33 +123,3 @@ class Life:
 
 
 telemetry.IN_FLIGHT.set_function(lambda: Life.in_flight)
-
-
-@cache
-def _children(endpoint: str, backend: str, status: int) -> tuple[Counter, Histogram, Histogram]:
-    """Look up the labelled counters once: prometheus_client does it by locking and hashing."""
-    word = Status.Name(Status.ValueType(status)).removeprefix("STATUS_").lower()
-    return (
-        telemetry.REQUESTS.labels(endpoint, backend, word),
-        telemetry.REQUEST_SECONDS.labels(backend),
-        telemetry.FIRST_TOKEN_SECONDS.labels(backend),
-    )
-
-
-@cache
-def _token_children(backend: str) -> tuple[Counter, Counter]:
-    tokens = telemetry.TOKENS
-    return tokens.labels("prompt", backend), tokens.labels("completion", backend)
-
-
-def _measure(trace: Trace) -> None:
-    backend = trace.backend or "none"
-    requests, seconds, first = _children(trace.call.endpoint or "grpc", backend, trace.status)
-    requests.inc()
-    seconds.observe(trace.duration_us() / 1e6)
-    if trace.first_token_us is not None:
-        first.observe(trace.first_token_us / 1e6)
-    if usage := trace.usage:
-        prompt, completion = _token_children(backend)
-        prompt.inc(usage.prompt_tokens)
-        completion.inc(usage.completion_tokens)

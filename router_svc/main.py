@@ -24,7 +24,9 @@ from router_svc.embeddings import Embeddings
 from router_svc.leftovers import Leftovers
 from router_svc.life import Ledger
 from router_svc.line import Priority
+from router_svc.live import Live
 from router_svc.modes import Modes
+from router_svc.otlp.telling import telling
 from router_svc.queue import QueueLimits
 from router_svc.recalling import Recalling
 from router_svc.reload import Reloader
@@ -66,9 +68,11 @@ async def open_service(
     """
     turns, records = _outboxes(settings, memory, metrics)
     catalog = _catalog(settings, memory)
-    ledger = Ledger(records, settings.metrics.enabled, settings.memory.default_user)
+    estimator, live = TokenEstimator(), Live()
+    ledger = Ledger(
+        *(records, settings.metrics.enabled, settings.memory.default_user, estimator, live)
+    )
     priority = Priority(settings.router.default_priority)
-    estimator = TokenEstimator()
     chats = _chats(settings, catalog, memory, turns, ledger, estimator=estimator)
     completions = Completions(catalog, ledger, estimator=estimator, default_priority=priority)
     embeddings = Embeddings(catalog, ledger, default_priority=priority)
@@ -77,9 +81,10 @@ async def open_service(
     service = RouterService(
         *(chats, completions, embeddings, catalog, reloader),
         gaming_unload=settings.router.gaming_unload,
+        live=live,
     )
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with telling(settings, live, catalog), asyncio.TaskGroup() as tasks:
             owned = [
                 tasks.create_task(task)
                 for task in (
@@ -90,8 +95,9 @@ async def open_service(
                 )
             ]
             await catalog.refresh(if_older=True)
-            yield _offered(service, catalog)
+            yield _offered(service, catalog, live)
             await catalog.standings.leftovers.finish()
+            live.news.close()
             await _flush(turns, records)
             for task in owned:
                 task.cancel()
@@ -118,12 +124,16 @@ def check(settings: Settings) -> None:
         make_backend(config)
 
 
-def _offered(service: RouterService, catalog: Catalog) -> Servicers:
+def _offered(service: RouterService, catalog: Catalog, live: Live) -> Servicers:
+    def stopping() -> None:
+        live.news.close()  # who watches would keep the router from ending
+        catalog.standings.leftovers.stopping()
+
     return Servicers(
         "router",
         (DESCRIPTOR,),
         (lambda server: add_RouterServiceServicer_to_server(service, server),),
-        catalog.standings.leftovers.stopping,
+        stopping,
     )
 
 
@@ -176,6 +186,7 @@ def _chats(
         turns,
         enabled=settings.memory.enabled,
         timeout_seconds=settings.router.memory_timeout_ms / 1000,
+        policy_of=settings.memory_policy,
     )
     recalling = Recalling(
         *(memory, estimator),

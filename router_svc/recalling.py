@@ -14,7 +14,8 @@ from lair.common.v1.chat_pb2 import Message
 from lair.memory.v1.recall_service_pb2 import RecallRequest, RecallResponse, SearchFilter
 from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
 from router_svc.model import Candidate
-from router_svc.remembering import Remembered, derived_id
+from router_svc.recognising import derived_id
+from router_svc.remembering import Remembered
 from router_svc.tokens import START_RATIO, TokenEstimator
 from svckit.deadline import within
 from svckit.errors import ServiceError
@@ -80,6 +81,7 @@ class Recalling:
             filter=SearchFilter(exclude_conversation_id=conversation or derived_id(call)),
             # Where nothing is to be kept, neither is what was recalled.
             request_id=call.request_id if remembered.keep else "",
+            project=call.caller.project,
         )
         asked = self._service.Recall(request, timeout=self._timeout)
         try:

@@ -9,25 +9,27 @@ to, it would be another chat.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import grpc
 
-from lair.common.v1.caller_pb2 import IDENTITY_SOURCE_DERIVED
 from lair.common.v1.chat_pb2 import Message
+from lair.memory.v1.conversation_pb2 import Turn
 from lair.memory.v1.conversation_service_pb2 import GetHistoryRequest, GetHistoryResponse
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from lair.router.v1.chat_pb2 import (
     MEMORY_POLICY_FULL,
     MEMORY_POLICY_OFF,
     MEMORY_POLICY_RECALL,
+    MEMORY_POLICY_STORE,
     MEMORY_POLICY_UNSPECIFIED,
     ChatCall,
     MemoryHints,
     MemoryOutcome,
+    MemoryPolicy,
 )
+from router_svc.recognising import Recognising
 from svckit.errors import ServiceError, from_rpc_error, invalid_field
 from svckit.logging import get_logger
 from svckit.outbox import Outbox
@@ -40,12 +42,19 @@ _MAX_RECORD_BYTES = 256 * 1024  # what memory keeps
 _ACTIVE_HEAD = "active"
 # How long a chat waits that cannot go on without its history, if not longer anyway.
 _PATIENCE_SECONDS = 5.0
+_OFF = "off"
+_POLICIES = {
+    "store": MEMORY_POLICY_STORE,
+    "recall": MEMORY_POLICY_RECALL,
+    "full": MEMORY_POLICY_FULL,
+}
 _NOT_KEPT = (MEMORY_POLICY_OFF, MEMORY_POLICY_RECALL)
 _RECALLED_FOR = (MEMORY_POLICY_RECALL, MEMORY_POLICY_FULL)
 
 # What `MemoryOutcome.degraded` says.
 _UNTRACED = "off: X-Enable-Tracing is false"
 _DISABLED = "memory is switched off (memory.enabled)"
+_PROJECT_IS_OFF = "off: the project's memory policy"
 _HISTORY_LEFT_OUT = "memory service down or late: history left out"
 
 
@@ -67,12 +76,21 @@ class Memories:
     """Puts a conversation's history in front of a call."""
 
     def __init__(
-        self, memory: grpc.aio.Channel, outbox: Outbox, *, enabled: bool, timeout_seconds: float
+        self,
+        memory: grpc.aio.Channel,
+        outbox: Outbox,
+        *,
+        enabled: bool,
+        timeout_seconds: float,
+        policy_of: Callable[[str], str] = lambda _: "",
     ) -> None:
+        """Wait for history so long; `policy_of` tells a project's memory policy, if it has one."""
         self._conversations = ConversationServiceStub(memory)
         self._outbox = outbox
         self._enabled = enabled
         self._timeout = timeout_seconds
+        self._policy_of = policy_of
+        self._recognising = Recognising()
 
     async def prepare(self, call: ChatCall) -> Remembered:
         """Return the call as it goes to a backend.
@@ -88,11 +106,21 @@ class Memories:
             await self._add_history(remembered)
         return remembered
 
+    def keep(self, call: ChatCall, turn: Turn) -> None:
+        """Journal what is remembered of a finished call."""
+        self._outbox.append(turn.SerializeToString(), conversation_key(call))
+        if not call.memory.conversation_id:
+            self._recognising.note(turn)
+
     def _begin(self, call: ChatCall) -> Remembered:
         """Decide what memory does for the turn, and in which conversation it is kept."""
-        keep, recall = _is_to_be_kept(call), call.memory.policy in _RECALLED_FOR
+        standing = self._policy_of(call.caller.project)
+        policy = call.memory.policy or _POLICIES.get(standing, MEMORY_POLICY_UNSPECIFIED)
+        keep, recall = _is_to_be_kept(call, policy), policy in _RECALLED_FOR
         if not keep and not recall:
             return Remembered(call, MemoryOutcome())
+        if standing == _OFF:
+            return Remembered(call, MemoryOutcome(degraded=_PROJECT_IS_OFF))
         if call.untraced:
             return Remembered(call, MemoryOutcome(degraded=_UNTRACED))
         given = call.memory.conversation_id if keep else ""
@@ -101,16 +129,18 @@ class Memories:
         if not keep:
             return Remembered(call, MemoryOutcome(), recall=recall)
         _check_record(call.memory.record_json)
-        outcome = MemoryOutcome(conversation_id=given or derived_id(call))
+        outcome = MemoryOutcome(conversation_id=given or self._recognising.name(call))
         return Remembered(call, outcome, keep=keep, recall=recall)
 
     async def _add_what_it_continues(self, remembered: Remembered) -> None:
         """Put what led to the earlier answer in front, whether or not the turn is kept."""
         after = remembered.call.memory.after_request_id
-        if not self._enabled:
+        is_off = self._policy_of(remembered.call.caller.project) == _OFF
+        if is_off or not self._enabled:
             raise ServiceError(
                 "TURN_NOT_FOUND",
-                f"no answer to the request {after!r} is kept: {_DISABLED}",
+                f"no answer to the request {after!r} is kept: "
+                f"{_PROJECT_IS_OFF if is_off else _DISABLED}",
                 request_id=after,
             )
         past = await self._history(remembered.call, max(self._timeout, _PATIENCE_SECONDS))
@@ -143,6 +173,7 @@ class Memories:
             conversation_id=call.memory.conversation_id,
             messages=call.messages,
             after_request_id=call.memory.after_request_id,
+            retry_of=call.retry_of,
         )
         try:
             # gRPC's own deadline does not pass while the socket of a frozen peer is full.
@@ -161,20 +192,6 @@ class Memories:
 def conversation_key(call: ChatCall) -> str:
     """Name the conversation of a call among all users'."""
     return f"{call.caller.user_id}\x1f{call.memory.conversation_id}"
-
-
-def derived_id(call: ChatCall) -> str:
-    """Name the conversation of a client that resends its history but gives no id.
-
-    The first message of the user stays the same over the whole conversation.
-    """
-    first = next((m for m in call.messages if m.role == "user"), Message())
-    caller = call.caller
-    # A session that was only made of how the chat begins ends with a pause, the chat does not.
-    session = "" if caller.session_source == IDENTITY_SOURCE_DERIVED else caller.session_id
-    owner = f"{caller.user_id}\x1f{session}\x1f".encode()
-    digest = hashlib.blake2b(owner + first.SerializeToString(deterministic=True), digest_size=12)
-    return f"conv-{digest.hexdigest()}"
 
 
 def _check(hints: MemoryHints) -> None:
@@ -197,9 +214,8 @@ def _check_record(record: bytes) -> None:
         )
 
 
-def _is_to_be_kept(call: ChatCall) -> bool:
+def _is_to_be_kept(call: ChatCall, policy: MemoryPolicy.ValueType) -> bool:
     """Tell whether the caller wants the turn stored; a conversation's id alone says so."""
-    policy = call.memory.policy
     if policy == MEMORY_POLICY_UNSPECIFIED:
         return bool(call.memory.conversation_id)
     return policy not in _NOT_KEPT

@@ -17,9 +17,11 @@ from router_svc.chats import Chats
 from router_svc.completions import Completions
 from router_svc.counting import Counting
 from router_svc.embeddings import Embeddings
+from router_svc.live import Live
 from router_svc.model import AUTO, ServedModel, Snapshot, State
 from router_svc.reload import Reloader
 from router_svc.unloading import Unloader, Unloading, UnloadState
+from router_svc.watching import watch
 from svckit.errors import invalid_field
 from svckit.masking import masked
 from svckit.pages import decode_token, encode_token, page_size
@@ -54,6 +56,7 @@ class RouterService(rpc.RouterServiceServicer):
         reloader: Reloader,
         *,
         gaming_unload: bool,
+        live: Live,
     ) -> None:
         self._chats = chats
         self._completions = completions
@@ -63,6 +66,7 @@ class RouterService(rpc.RouterServiceServicer):
         self._counting = Counting(chats, catalog)
         self._unloader = Unloader(catalog)
         self._gaming_unload = gaming_unload
+        self._live = live
 
     async def Chat(
         self,
@@ -199,6 +203,16 @@ class RouterService(rpc.RouterServiceServicer):
                 for name, pending, dropped in self._chats.journals()
             ],
         )
+
+    async def WatchRequests(
+        self,
+        request: pb.WatchRequestsRequest,
+        context: grpc.aio.ServicerContext[pb.WatchRequestsRequest, pb.WatchRequestsResponse],  # noqa: ARG002
+    ) -> AsyncIterator[pb.WatchRequestsResponse]:
+        """Tell of requests as they happen."""
+        async with aclosing(watch(self._live, request)) as messages:
+            async for message in messages:
+                yield message
 
     def _named(self, name: str) -> list[Backend]:
         """Return the server called `name`, or every local one. Raises INVALID_FIELD."""

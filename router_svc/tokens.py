@@ -131,6 +131,15 @@ def measure_texts(texts: Iterable[TextInput], suffix: str = "") -> Size:
     return Size(_length(longest.text) + _length(suffix), 0, len(longest.tokens.ids))
 
 
+def size_of_texts(texts: Iterable[TextInput]) -> Size:
+    """Return what several texts consist of together; ids of tokens are counted already."""
+    text_bytes = tokens = 0
+    for text in texts:
+        text_bytes += _length(text.text)
+        tokens += len(text.tokens.ids)
+    return Size(text_bytes, 0, tokens)
+
+
 def at_most(call: ChatCall) -> int:
     """Return more tokens than the prompt of `call` takes of any model, at a glance.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lair.common.v1.chat_pb2 import Message, Usage
 from lair.memory.v1.conversation_pb2 import Turn
@@ -23,8 +23,6 @@ from lair.metrics.v1.usage_pb2 import (
     STATUS_RATE_LIMITED,
     STATUS_TIMEOUT,
     STATUS_UPSTREAM_ERROR,
-    USAGE_SOURCE_MISSING,
-    USAGE_SOURCE_UPSTREAM,
     Attempt,
     Origin,
     RequestRecord,
@@ -32,7 +30,9 @@ from lair.metrics.v1.usage_pb2 import (
 )
 from lair.router.v1.chat_pb2 import ChatCall, ChatCompletion, ChatEvent, Delta
 from router_svc.answer import Answer
+from router_svc.fitting import Fitting
 from router_svc.model import Call
+from router_svc.usage import Tokens
 from svckit.errors import TABLE
 from svckit.times import now_us, to_timestamp
 
@@ -78,6 +78,12 @@ class Trace:
         self.generated_from_memory = False
         # On whose behalf.
         self.origin: Origin.ValueType = ORIGIN_CLIENT
+        # What of a chat is sent, once it is chosen who may answer.
+        self.fitting: Fitting | None = None
+        # When memory was asked for what bears on the request, and for how long.
+        self.recall_us: tuple[int, int] | None = None
+        # Further fields of the answer's last chunk.
+        self.last_extra_json = b""
         # What the backend's device draws.
         self.device_watts: float | None = None
         # Reads the answer to its end where the client went away and its backend goes on.
@@ -119,6 +125,7 @@ class Trace:
             http_status=http_status,
             duration_us=duration,
             error=error[:300],
+            begin_us=int((self._attempt_clock - self._clock) * 1e6),
         )
         self.attempts.append(attempt)
 
@@ -135,8 +142,11 @@ class Trace:
             elif event.HasField("finish"):
                 if not event.finish.index:
                     self._finish_reason = event.finish.reason
-            elif event.HasField("completed") and event.completed.HasField("usage"):
-                self._usage = event.completed.usage
+                self.last_extra_json = event.finish.chunk_extra_json
+            elif event.HasField("completed"):
+                if event.completed.HasField("usage"):
+                    self._usage = event.completed.usage
+                self.last_extra_json = event.completed.extra_json or self.last_extra_json
 
     def completion(self, completion: ChatCompletion) -> None:
         """Note a whole answer."""
@@ -145,6 +155,11 @@ class Trace:
         self._finish_reason = completion.choices[0].finish_reason
         if completion.HasField("usage"):
             self._usage = completion.usage
+        self.last_extra_json = completion.extra_json
+
+    def recalled(self, since: float) -> None:
+        """Note that memory was asked since `since`, of `time.perf_counter`."""
+        self.recall_us = (int((since - self._clock) * 1e6), _since(since))
 
     def used(self, usage: Usage) -> None:
         """Note the tokens of what has no text to note."""
@@ -180,6 +195,20 @@ class Trace:
         """Whether something came that is worth keeping, though its client may have left."""
         return self._status == STATUS_OK or self._first_token_us is not None or bool(self._answers)
 
+    @property
+    def began_us(self) -> int:
+        """When it came in, by the wall clock."""
+        return self._began_us
+
+    @property
+    def upstream_us(self) -> int:
+        """Time spent waiting for backends."""
+        return self._upstream_us
+
+    def answers(self) -> Collection[Answer]:
+        """Return what was answered so far."""
+        return self._answers.values()
+
     def tokens_per_second(self) -> float | None:
         """Return how fast the answer was generated: after its first token, where it streamed."""
         tokens = self._usage.completion_tokens if self._usage else 0
@@ -193,7 +222,7 @@ class Trace:
         """Return the time since arrival."""
         return _since(self._clock)
 
-    def request_record(self) -> RequestRecord:
+    def request_record(self, tokens: Tokens) -> RequestRecord:
         """Return what metrics_svc counts."""
         call = self.call
         return RequestRecord(
@@ -213,8 +242,9 @@ class Trace:
             retry_of=call.retry_of,
             streamed=self.streamed,
             tool_call_count=len(self._answers[0].calls) if 0 in self._answers else 0,
-            usage=self._usage,
-            usage_source=USAGE_SOURCE_UPSTREAM if self._usage else USAGE_SOURCE_MISSING,
+            usage=tokens.usage,
+            usage_source=tokens.source,
+            billed_nano_usd=tokens.billed_nano_usd,
             duration_us=self.duration_us(),
             first_token_us=self._first_token_us,
             upstream_us=self._upstream_us,

@@ -53,6 +53,16 @@ class Backend(Section):
     price: float = Field(
         0.0, ge=0, description="US dollars a million tokens: of equals the cheaper is asked first."
     )
+    provider: str = Field(
+        "",
+        description="Whose prices its models have, by the id of genai-prices: `openai`, "
+        "`openrouter`, `groq`, …. Default: by its address.",
+    )
+    billing: Literal["", "metered", "subscription", "free", "local"] = Field(
+        "",
+        description="What it takes for an answer: `metered` by the token; the others nothing. "
+        "Default: `local` in the house, else `metered`.",
+    )
     context: int | None = Field(
         None,
         ge=128,

@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
@@ -46,12 +46,11 @@ class _Env(BaseSettings):
 def _known_keys(model: type[BaseModel], loc: Iterable[str | int]) -> list[str]:
     """List the keys of the table that holds `loc`."""
     current: Any = model
-    for part in loc:
-        if isinstance(part, int):
-            continue
+    for part in loc:  # neither a number in a list nor a name in a table of tables is a key
         field = current.model_fields.get(part)
         inner = field.annotation if field else None
-        inner = getattr(inner, "__args__", (inner,))[0]
+        arguments = getattr(inner, "__args__", (inner,))
+        inner = arguments[-1] if get_origin(inner) is dict else arguments[0]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             current = inner
     return sorted(current.model_fields)
@@ -105,7 +104,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             section, key = path
             values.setdefault(section, {})[key] = environ[variable]
     if "DAILY_STATS_UPDATE_INTERVAL" in environ:
-        # Reports read the raw rows, so they are never older than the last request.
+        # Sums are written with the requests, so they are never older than the last one.
         seconds = environ["DAILY_STATS_UPDATE_INTERVAL"]
         if not seconds.isdecimal():
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Serve gRPC the one way all services do: health, reflection, errors, drain."""
+"""Serve gRPC the one way all services do: health, reflection, figures, errors, drain."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from svckit.handlers import translating
+from svckit.monitoring_service import DESCRIPTOR as MONITORING
+from svckit.monitoring_service import monitoring
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _V1_REFLECTION = "grpc.reflection.v1.ServerReflection"
@@ -22,19 +24,24 @@ class ServeError(Exception):
     """A server could not start; the message says what to change."""
 
 
+async def _nothing() -> None:
+    """Do nothing: all figures are counted as they happen."""
+
+
 @dataclass(frozen=True)
 class Servicers:
     """The gRPC services of one process part, ready to be served or called directly.
 
     `register` holds one `add_…Servicer_to_server` with its servicer bound, for
     each descriptor. `stopping` is to be called when the process is asked to stop, before
-    anything drains.
+    anything drains. `refresh` brings figures up to date that are not counted as they happen.
     """
 
     name: str
     descriptors: tuple[ServiceDescriptor, ...]
     register: tuple[Callable[[Any], None], ...] = field(repr=False)
     stopping: Callable[[], None] = field(default=lambda: None, repr=False)
+    refresh: Callable[[], Awaitable[None]] = field(default=_nothing, repr=False)
 
 
 class _Translating(grpc.aio.ServerInterceptor):
@@ -80,11 +87,11 @@ async def serving(
             ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
         ],
     )
-    for register in servicers.register:
+    for register in (*servicers.register, monitoring(servicers.refresh)):
         register(server)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
-    names = [descriptor.full_name for descriptor in servicers.descriptors]
+    names = [descriptor.full_name for descriptor in (*servicers.descriptors, MONITORING)]
     _add_reflection(names, server)
     try:
         port = server.add_insecure_port(address)

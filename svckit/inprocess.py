@@ -20,6 +20,7 @@ import grpc
 
 from svckit.grpc_server import Servicers
 from svckit.handlers import translating
+from svckit.monitoring_service import monitoring
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -311,7 +312,7 @@ class InProcessChannel(grpc.aio.Channel):
 
     def __init__(self, servicers: Servicers) -> None:
         registry = _Registry()
-        for register in servicers.register:
+        for register in (*servicers.register, monitoring(servicers.refresh)):
             register(registry)
         self._methods = registry.methods
 

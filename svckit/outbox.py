@@ -80,6 +80,8 @@ class Outbox:
         self._keys: deque[str] = deque()  # of the pending records, in order
         self._by_key: Counter[str] = Counter()
         OUTBOX_PENDING.labels(name).set_function(lambda: len(self._keys))
+        for counter in (OUTBOX_DELIVERED, OUTBOX_DROPPED):
+            counter.labels(name)  # there from the beginning, so that the first one is a rise
         self._suspects = 0  # records of a refused batch that go one by one
         self.dropped_count = 0
         try:

@@ -14,6 +14,8 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 
 from svckit.backend_settings import Backend, Capability
+from svckit.cost_settings import Costs, Price
+from svckit.project_settings import Project
 from svckit.section import Port, Seconds, Section
 
 __all__ = [
@@ -166,7 +168,21 @@ class Memory(Section):
         0.35,
         ge=0,
         le=1,
-        description="Least similarity of meaning at which a passage is found without shared words.",
+        description="How well something must fit a question, by meaning and words, to be found: 0 "
+        "finds whatever fits best, 1 nothing. Of an explicit search, and of a question for the "
+        "user's own past, seven tenths of it are asked.",
+    )
+    rerank_model: str = Field(
+        "",
+        description="A sentence-transformers cross-encoder, a path or a name of the hub, that "
+        "reads the best 30 passages with the question and puts them in order. It takes torch, and "
+        "some milliseconds for each passage. Empty: none.",
+    )
+    rerank_timeout_ms: int = Field(
+        400,
+        ge=1,
+        description="How long it may take; then the order stays. A recall also ends with "
+        "`recall_timeout_ms`.",
     )
     context_limit: int = Field(
         3, ge=1, le=50, description="Passages recalled into a prompt, or quoted by lair/recall."
@@ -199,8 +215,25 @@ class Metrics(Section):
     batch_size: int = Field(
         100, ge=1, le=1000, description="Finished requests delivered to metrics in one call."
     )
+    request_days: int = Field(
+        90,
+        ge=0,
+        description="How many days each single request is kept, for lists and exports. Sums, and "
+        "so all reports, are kept for ever. 0 keeps everything.",
+    )
+    attempt_days: int = Field(
+        30,
+        ge=0,
+        description="How many days its tries of backends are kept. 0 keeps them as long as it.",
+    )
     time_zone: str = Field(
         "", description="IANA zone whose days are counted. Default: this machine's."
+    )
+    otlp_endpoint: str = Field(
+        "",
+        description="Address of an OpenTelemetry collector that is told of requests by OTLP over "
+        "gRPC, `http://127.0.0.1:4317` (needs the extra `otlp`). Default: what "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT` says; without either nobody is told.",
     )
 
     @field_validator("time_zone")
@@ -251,7 +284,10 @@ class Settings(Section):
     memory: Memory = Memory()
     metrics: Metrics = Metrics()
     llamacpp: LlamaCpp = LlamaCpp()
+    costs: Costs = Costs()
     backends: tuple[Backend, ...] = ()
+    prices: tuple[Price, ...] = ()
+    projects: dict[str, Project] = Field(default_factory=dict)
 
     @field_validator("data_dir")
     @classmethod
@@ -279,6 +315,11 @@ class Settings(Section):
         """Return where others reach `service`."""
         section: Router | Memory | Metrics = getattr(self, service)
         return section.address or self.listen(service)
+
+    def memory_policy(self, project: str) -> str:
+        """Return what memory does for a project where nothing else says so; empty for nothing."""
+        found = self.projects.get(project)
+        return (found and found.memory_policy) or ""
 
     @property
     def llamacpp_port(self) -> int:

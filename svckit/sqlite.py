@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.abc import Traversable
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import aiosqlite
 
 from svckit.folders import make_private_folder
+from svckit.telemetry import DB_BYTES
 from svckit.times import now_us
 
 _WRITER_PRAGMAS = """
@@ -31,6 +34,10 @@ pragma secure_delete = on;
 pragma temp_store = memory;
 """
 _READER_PRAGMAS = "pragma query_only = on; pragma busy_timeout = 5000;"
+
+
+# Of one value, and always the same of the same.
+Function: TypeAlias = Callable[[Any], Any]
 
 
 class StorageError(Exception):
@@ -90,6 +97,21 @@ class Database:
         async with self._lock:
             await self._writer.execute_fetchall("pragma wal_checkpoint(truncate)")
 
+    async def shrink(self, pages: int) -> None:
+        """Give at most so many of the file's empty pages back to the disk."""
+        async with self._lock:
+            # It works while it is stepped through, which only a script is to its end.
+            await self._writer.executescript(f"pragma incremental_vacuum({pages})")
+
+    async def give_back(self, pages: int) -> bool:
+        """Return some free pages to the file system; tell whether there are more."""
+        async with self._lock:
+            ((before,),) = await self._writer.execute_fetchall("pragma freelist_count")
+            # Only a script steps to the end of this statement, which frees a page a step.
+            await self._writer.executescript(f"pragma incremental_vacuum({pages:d})")
+            ((after,),) = await self._writer.execute_fetchall("pragma freelist_count")
+        return 0 < int(after) < int(before)
+
     async def close(self) -> None:
         """Close every connection; wait for the write that is under way."""
         async with self._lock:
@@ -112,11 +134,15 @@ def _prepare(path: Path) -> None:
         ) from error
 
 
-async def _connect(uri: str, pragmas: str) -> aiosqlite.Connection:
+async def _connect(
+    uri: str, pragmas: str, functions: Mapping[str, Function]
+) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(uri, uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
     try:
         await connection.executescript(pragmas)
+        for name, function in functions.items():
+            await connection.create_function(name, 1, function, deterministic=True)
     except BaseException:
         await connection.close()  # its thread would keep the process from ending
         raise
@@ -161,31 +187,46 @@ def _statements(script: str) -> list[str]:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, migrations: Traversable, *, readers: int = 2
+    path: Path,
+    migrations: Traversable,
+    *,
+    readers: int = 2,
+    functions: Mapping[str, Function] = MappingProxyType({}),
 ) -> AsyncIterator[Database]:
     """Open `path`, bring its schema up to date, and close it at the end.
 
-    `migrations` is a folder of `NNNN_name.sql` files. Raises `StorageError`.
+    `migrations` is a folder of `NNNN_name.sql` files. All SQL may call the `functions`, by
+    these names. Raises `StorageError`.
     """
     _prepare(path)
     try:
-        database = await _open(path, migrations, readers)
+        database = await _open(path, migrations, readers, functions)
     except (sqlite3.Error, StorageError) as error:
         raise StorageError(f"{path}: {error}") from error
+    DB_BYTES.labels(path.stem).set_function(partial(_bytes_of, path))
     try:
         yield database
     finally:
+        DB_BYTES.remove(path.stem)
         await database.close()
 
 
-async def _open(path: Path, migrations: Traversable, readers: int) -> Database:
+def _bytes_of(path: Path) -> int:
+    """Return the size of a database with its log; 0 where somebody took it away."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+async def _open(
+    path: Path, migrations: Traversable, readers: int, functions: Mapping[str, Function]
+) -> Database:
     uri = f"file:{quote(str(path))}"
     opened: list[aiosqlite.Connection] = []
     try:
-        opened.append(await _connect(uri, _WRITER_PRAGMAS))
+        opened.append(await _connect(uri, _WRITER_PRAGMAS, functions))
         await _migrate(Database(opened[0], []), migrations.iterdir())
         while len(opened) <= readers:
-            opened.append(await _connect(f"{uri}?mode=ro", _READER_PRAGMAS))
+            opened.append(await _connect(f"{uri}?mode=ro", _READER_PRAGMAS, functions))
     except BaseException:
         for connection in opened:
             await connection.close()

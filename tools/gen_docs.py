@@ -18,7 +18,9 @@ from pydantic_core import PydanticUndefined
 
 from gateway.dialects.errors import anthropic_type
 from svckit.config import SEED_VARIABLES
+from svckit.cost_settings import Price
 from svckit.errors import TABLE
+from svckit.project_settings import Project
 from svckit.settings import Backend, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +93,8 @@ def configuration_page() -> str:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             parts.append(_table(f"`[{name}]`", section))
-    parts += [_table("`[[backends]]`", Backend), _seed_variables()]
+    parts += [_table("`[[backends]]`", Backend), _table("`[[prices]]`", Price)]
+    parts += [_table("`[projects.<name>]`", Project), _seed_variables()]
     return "\n".join(parts)
 
 

@@ -93,6 +93,8 @@ class Passage(Struct, frozen=True):
     score: Annotated[float, Meta(description="How well it fits, 0 to 1.")]
     lexical_score: Annotated[float, Meta(description="How well its words fit.")] | None
     dense_score: Annotated[float, Meta(description="How well its meaning fits.")] | None
+    pinned: Annotated[bool, Meta(description="It is in every recall of its scope.")]
+    corrected: Annotated[bool, Meta(description="Its user corrected it: this was not said.")]
 
 
 class Found(Struct, frozen=True):
@@ -118,6 +120,10 @@ class MemoryIndex(Struct, frozen=True):
     error: str | None
     indexed: Annotated[Count | None, Meta(description="Messages whose meaning can be searched.")]
     pending: Annotated[Count | None, Meta(description="Messages that wait to be indexed.")]
+    failed: Annotated[
+        Count | None, Meta(description="Messages that cannot be: they are found by words only.")
+    ]
+    failure: Annotated[str, Meta(description="Why the latest of them cannot be.")] | None
 
 
 class Stats(Struct, frozen=True):
@@ -181,8 +187,25 @@ def stored_message_json(stored: conversation_pb2.StoredMessage) -> dict[str, Any
 def found_json(found: recall_service_pb2.SearchResponse) -> Found:
     """Write what a search found."""
     return Found(
-        passages=[_passage_json(passage) for passage in found.passages],
+        passages=[passage_json(passage) for passage in found.passages],
         degraded=found.degraded or None,
+    )
+
+
+def passage_json(passage: recall_service_pb2.Passage) -> Passage:
+    """Write a message that was found."""
+    return Passage(
+        message_id=passage.message_id,
+        conversation_id=passage.conversation_id,
+        conversation_title=passage.conversation_title,
+        role=passage.role,
+        text=passage.text,
+        created_at=rfc3339(passage.create_time),
+        score=passage.score,
+        lexical_score=passage.lexical_score if passage.HasField("lexical_score") else None,
+        dense_score=passage.dense_score if passage.HasField("dense_score") else None,
+        pinned=passage.pinned,
+        corrected=passage.corrected,
     )
 
 
@@ -190,7 +213,7 @@ def recall_json(told: recall_service_pb2.ExplainResponse) -> Recall:
     """Write what was recalled for a request."""
     return Recall(
         query=told.query,
-        candidates=[_passage_json(passage) for passage in told.candidates],
+        candidates=[passage_json(passage) for passage in told.candidates],
         context=told.context,
     )
 
@@ -205,6 +228,8 @@ def index_json(
         error=index.model_error or None,
         indexed=index.indexed_count if with_counts else None,
         pending=index.pending_count if with_counts else None,
+        failed=index.failed_count if with_counts else None,
+        failure=(index.failure or None) if with_counts else None,
     )
 
 
@@ -221,18 +246,4 @@ def stats_json(stats: conversation_service_pb2.GetStatsResponse, index: MemoryIn
         first_at=rfc3339(stats.first_time),
         last_at=rfc3339(stats.last_time),
         index=index,
-    )
-
-
-def _passage_json(passage: recall_service_pb2.Passage) -> Passage:
-    return Passage(
-        message_id=passage.message_id,
-        conversation_id=passage.conversation_id,
-        conversation_title=passage.conversation_title,
-        role=passage.role,
-        text=passage.text,
-        created_at=rfc3339(passage.create_time),
-        score=passage.score,
-        lexical_score=passage.lexical_score if passage.HasField("lexical_score") else None,
-        dense_score=passage.dense_score if passage.HasField("dense_score") else None,
     )

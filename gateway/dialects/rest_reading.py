@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
 from google.protobuf.struct_pb2 import Struct as MetadataStruct
@@ -30,11 +30,7 @@ _Asked = TypeVar("_Asked", bound=msgspec.Struct)
 
 def read_query(pairs: Iterable[tuple[str, str]], kind: type[_Asked]) -> _Asked:
     """Read a query string. An empty value is as good as none; unknown names are ignored."""
-    lists = {
-        field.encode_name
-        for field in msgspec.structs.fields(kind)
-        if isinstance(field.default, list) or field.default_factory is list
-    }
+    lists = {field.encode_name for field in msgspec.structs.fields(kind) if _is_list(field.type)}
     names = {field.encode_name for field in msgspec.structs.fields(kind)}
     given: dict[str, Any] = {}
     for name, value in pairs:
@@ -68,6 +64,12 @@ def metadata_struct(values: dict[str, Any]) -> MetadataStruct:
             "metadata", "metadata holds a number beyond 1e308; send it as text"
         ) from error
     return struct
+
+
+def _is_list(kind: Any) -> bool:
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    return get_origin(kind) is list
 
 
 def _read(given: dict[str, Any], kind: type[_Asked], *, strict: bool) -> _Asked:

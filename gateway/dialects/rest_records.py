@@ -78,10 +78,11 @@ class RecordPage(Struct, frozen=True):
 
 def records_json(records: Iterable[usage_pb2.RequestRecord], next_page_token: str) -> RecordPage:
     """Write a page of counted requests."""
-    return RecordPage([_record_json(record) for record in records], next_page_token or None)
+    return RecordPage([record_json(record) for record in records], next_page_token or None)
 
 
-def _record_json(record: usage_pb2.RequestRecord) -> RequestRecord:
+def record_json(record: usage_pb2.RequestRecord) -> RequestRecord:
+    """Write a counted request."""
     caller = record.caller
     return RequestRecord(
         request_id=record.request_id,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gateway.dialects.rest_types import Count, Day, Ratio, word, words
+from gateway.dialects.rest_costs import CostUsd, Unpriced, cost_usd
+from gateway.dialects.rest_types import Count, Day, Ratio, Time, rfc3339, word, words
 from lair.metrics.v1 import report_service_pb2 as reports_pb2
 from lair.metrics.v1.usage_pb2 import Status
 
@@ -17,12 +18,23 @@ StatusWord = Annotated[
 ]
 
 
+SuccessRate = Annotated[
+    Ratio | None,
+    Meta(
+        description="Answered requests of those that neither the client gave up nor were its own "
+        "mistake; null if there are none."
+    ),
+]
+
+
 class DayUse(Struct, frozen=True):
     """What happened on one day."""
 
     date: Day
     requests: Annotated[int, Meta(ge=0, description="Requests of clients.")]
     tokens: Annotated[int, Meta(ge=0, description="Tokens that are known.")]
+    cost_usd: CostUsd
+    unpriced: Unpriced
 
 
 class Share(Struct, frozen=True):
@@ -32,6 +44,8 @@ class Share(Struct, frozen=True):
     requests: Count
     tokens: Count
     ratio: Ratio
+    cost_usd: CostUsd
+    unpriced: Unpriced
 
 
 class Tokens(Struct, frozen=True):
@@ -43,6 +57,21 @@ class Tokens(Struct, frozen=True):
     cached: Count
     reasoning: Count
     known_ratio: Ratio
+
+
+class Before(Struct, frozen=True):
+    """The same length of time before, to compare with."""
+
+    start: Annotated[Time | None, Meta(description="When it began.")]
+    end: Annotated[Time | None, Meta(description="Before when it ended.")]
+    requests: Count
+    tokens: Count
+    messages: Count
+    sessions: Count
+    active_days: Count
+    success_rate: SuccessRate
+    cost_usd: CostUsd
+    unpriced: Unpriced
 
 
 class Dashboard(Struct, frozen=True):
@@ -69,6 +98,12 @@ class Dashboard(Struct, frozen=True):
     current_streak_days: Count
     requests: Annotated[int, Meta(ge=0, description="Requests of every origin and status.")]
     statuses: dict[StatusWord, Count]
+    success_rate: SuccessRate
+    cost_usd: CostUsd
+    unpriced: Unpriced
+    before: Annotated[
+        Before | None, Meta(description="null without `from`: then nothing was before.")
+    ]
 
 
 class ModelUse(Struct, frozen=True):
@@ -121,15 +156,15 @@ def dashboard_json(dashboard: reports_pb2.GetDashboardResponse) -> Dashboard:
         time_zone=dashboard.time_zone,
         started_date=dashboard.started_date or None,
         active_days=dashboard.active_day_count,
-        most_active_day=_day_json(busiest) if busiest is not None else None,
-        days=[_day_json(day) for day in dashboard.days],
-        models=_shares_json(dashboard.models),
-        backends=_shares_json(dashboard.backends),
-        locations=_shares_json(dashboard.locations),
+        most_active_day=day_json(busiest) if busiest is not None else None,
+        days=[day_json(day) for day in dashboard.days],
+        models=shares_json(dashboard.models),
+        backends=shares_json(dashboard.backends),
+        locations=shares_json(dashboard.locations),
         sessions=dashboard.session_count,
         conversations=dashboard.conversation_count,
         messages=dashboard.message_count,
-        tokens=_tokens_json(dashboard.tokens),
+        tokens=tokens_json(dashboard.tokens),
         projects=dashboard.project_count,
         longest_streak_days=dashboard.longest_streak_days,
         current_streak_days=dashboard.current_streak_days,
@@ -138,6 +173,10 @@ def dashboard_json(dashboard: reports_pb2.GetDashboardResponse) -> Dashboard:
             word(Status.Name(count.status), STATUS): count.request_count
             for count in dashboard.statuses
         },
+        success_rate=success_of(dashboard),
+        cost_usd=cost_usd(dashboard.cost),
+        unpriced=dashboard.cost.unpriced_count,
+        before=before_json(dashboard.before) if dashboard.HasField("before") else None,
     )
 
 
@@ -145,7 +184,7 @@ def model_use_json(dashboard: reports_pb2.GetDashboardResponse) -> ModelUse:
     """Write which models answered."""
     return ModelUse(
         requests=sum(share.request_count for share in dashboard.models),
-        models=_shares_json(dashboard.models),
+        models=shares_json(dashboard.models),
     )
 
 
@@ -153,8 +192,8 @@ def provider_use_json(dashboard: reports_pb2.GetDashboardResponse) -> ProviderUs
     """Write which backends answered."""
     return ProviderUse(
         requests=sum(share.request_count for share in dashboard.backends),
-        backends=_shares_json(dashboard.backends),
-        locations=_shares_json(dashboard.locations),
+        backends=shares_json(dashboard.backends),
+        locations=shares_json(dashboard.locations),
     )
 
 
@@ -167,18 +206,59 @@ def latency_json(latency: reports_pb2.GetLatencyResponse) -> Latency:
     )
 
 
-def _day_json(day: reports_pb2.DayActivity) -> DayUse:
-    return DayUse(date=day.date, requests=day.request_count, tokens=day.token_count)
+def day_json(day: reports_pb2.DayActivity) -> DayUse:
+    """Write what happened on one day."""
+    return DayUse(
+        date=day.date,
+        requests=day.request_count,
+        tokens=day.token_count,
+        cost_usd=cost_usd(day.cost),
+        unpriced=day.cost.unpriced_count,
+    )
 
 
-def _shares_json(shares: Iterable[reports_pb2.UsageShare]) -> list[Share]:
+def shares_json(shares: Iterable[reports_pb2.UsageShare]) -> list[Share]:
+    """Write who did how much."""
     return [
-        Share(share.name, share.request_count, share.token_count, share.request_ratio)
+        Share(
+            name=share.name,
+            requests=share.request_count,
+            tokens=share.token_count,
+            ratio=share.request_ratio,
+            cost_usd=cost_usd(share.cost),
+            unpriced=share.cost.unpriced_count,
+        )
         for share in shares
     ]
 
 
-def _tokens_json(tokens: reports_pb2.TokenTotals) -> Tokens:
+def before_json(totals: reports_pb2.PeriodTotals) -> Before:
+    """Write what was used in a time to compare with."""
+    return Before(
+        start=rfc3339(totals.start_time),
+        end=rfc3339(totals.end_time),
+        requests=totals.request_count,
+        tokens=totals.token_count,
+        messages=totals.message_count,
+        sessions=totals.session_count,
+        active_days=totals.active_day_count,
+        success_rate=success_of(totals),
+        cost_usd=cost_usd(totals.cost),
+        unpriced=totals.cost.unpriced_count,
+    )
+
+
+def success_of(
+    report: reports_pb2.GetDashboardResponse
+    | reports_pb2.GetWrappedResponse
+    | reports_pb2.PeriodTotals,
+) -> float | None:
+    """Return the success rate of a report; None where nothing could succeed."""
+    return report.success_ratio if report.HasField("success_ratio") else None
+
+
+def tokens_json(tokens: reports_pb2.TokenTotals) -> Tokens:
+    """Write tokens, each part told apart."""
     return Tokens(
         total=tokens.total_count,
         prompt=tokens.prompt_count,

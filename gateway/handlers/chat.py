@@ -6,14 +6,15 @@ from aiohttp import web
 
 from gateway import clients
 from gateway.bodies import parsed
-from gateway.context import CLIENTS, key_of
+from gateway.context import CLIENTS
 from gateway.dialects.chat_request import ChatBody, parse_chat_request
 from gateway.dialects.chat_response import completion_json
 from gateway.dialects.chat_stream import ChatStreamEncoder
 from gateway.handlers import calls
 from gateway.handlers.replies import raw_json_reply
 from gateway.headers import outcome_headers
-from gateway.hints import add_memory_hints, forbids_memory, read_memory_hints
+from gateway.hints import add_memory_hints, read_conversation, read_memory_hints
+from gateway.policies import forbids_memory, memory_policy
 from gateway.streaming import relay
 from gateway.whole import kept_alive
 from gateway.withheld import withhold_memory
@@ -45,15 +46,17 @@ def address(request: web.Request, call: ChatCall, endpoint: str) -> None:
 
     A dialect whose body speaks of memory says so in `call.memory` before.
     """
-    key = key_of(request)
-    add_memory_hints(call.memory, read_memory_hints(request.headers, key, model=call.model))
+    memory, model = call.memory, call.model
+    memory.conversation_id = memory.conversation_id or read_conversation(request.headers)
     calls.address(request, call, endpoint)
-    if forbids_memory(key):
-        withhold_memory(request, call.memory)
+    standing = memory_policy(request, call.caller.project)
+    add_memory_hints(memory, read_memory_hints(request.headers, standing, model=model))
+    if whose := forbids_memory(request, call.caller.project):
+        withhold_memory(request, memory, whose)
 
 
 def _ask_to_be_stored(request: web.Request, body: ChatBody) -> None:
-    """Address a chat that is to be kept, unless a header or its key wants it forgotten."""
+    """Address a chat that is to be kept, unless a header or a policy wants it forgotten."""
     memory = body.call.memory
     memory.policy = MEMORY_POLICY_STORE
     address(request, body.call, ENDPOINT)

@@ -16,7 +16,7 @@ from gateway.dialects.rest_conversations import (
 )
 from gateway.dialects.rest_queries import ConversationChange, ConversationQuery, NewConversation
 from gateway.dialects.rest_reading import metadata_struct, read_body, read_query
-from gateway.handlers.replies import json_reply, narrowed_user
+from gateway.handlers.replies import hinting_at_users, json_reply, narrowed_user
 from gateway.scope import read_span
 from lair.memory.v1.conversation_pb2 import Conversation, StoredMessage
 from lair.memory.v1.conversation_service_pb2 import (
@@ -142,13 +142,8 @@ def _read_change(body: bytes) -> ConversationChange:
 async def _find_own(request: web.Request) -> Conversation:
     """Return the conversation of the path if it is the user's; say how to reach another's."""
     user_id = narrowed_user(request)
-    try:
+    with hinting_at_users(user_id):
         return await _find(request, user_id)
-    except ServiceError as error:
-        if user_id or error.reason != "CONVERSATION_NOT_FOUND":
-            raise
-        hint = f"{error.message}; another user's is reached with that user's X-User-ID"
-        raise ServiceError(error.reason, hint, **error.metadata) from error
 
 
 async def _find_anywhere(request: web.Request) -> Conversation:

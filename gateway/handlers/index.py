@@ -28,6 +28,8 @@ LINKS = {
     "gaming_mode": "/gaming-mode",
     "conversations": "/memory/conversations",
     "search": "/memory/search",
+    "notes": "/memory/notes",
+    "forget": "/memory/forget",
     "memory_stats": "/memory/stats",
     "dashboard": "/metrics/dashboard",
     "recent_requests": "/metrics/recent",
@@ -36,6 +38,12 @@ LINKS = {
     "model_usage": "/metrics/models",
     "provider_usage": "/metrics/providers",
     "latency": "/metrics/latency",
+    "usage_query": "/metrics/query",
+    "usage_export": "/metrics/export",
+    "routing_usage": "/metrics/routing",
+    "savings": "/metrics/savings",
+    "unpriced": "/metrics/unpriced",
+    "live_requests": "/metrics/live",
     "prometheus": "/metrics",
 }
 

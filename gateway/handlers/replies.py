@@ -1,15 +1,22 @@
-"""What all handlers read and write alike: JSON replies, query parameters."""
+"""What all handlers read and write alike: JSON replies, query parameters, whose data it is."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from gateway.context import SETTINGS, key_of
+from gateway.dialects.rest_queries import MAX_MESSAGE_ID
 from gateway.identity import MAX_VALUE_CHARS, header_value
 from svckit.errors import ServiceError, invalid_field
+
+_NOT_FOUND = ("CONVERSATION_NOT_FOUND", "MESSAGE_NOT_FOUND")
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 def json_reply(value: Any, *, status: int = 200) -> web.Response:
@@ -67,6 +74,29 @@ def narrowed_user(request: web.Request) -> str:
         return key.user_id
     everyone = "" if "admin" in key.scopes else request.app[SETTINGS].memory.default_user
     return header or query or everyone
+
+
+@contextmanager
+def hinting_at_users(user_id: str) -> Iterator[None]:
+    """Say how another user's data is reached, where nothing was found and no user was named."""
+    try:
+        yield
+    except ServiceError as error:
+        if user_id or error.reason not in _NOT_FOUND:
+            raise
+        hint = f"{error.message}; another user's is reached with that user's X-User-ID"
+        raise ServiceError(error.reason, hint, **error.metadata) from error
+
+
+def path_message_id(request: web.Request) -> int:
+    """Return the number of the message that the path names."""
+    value = request.match_info["message_id"]
+    number = int(value) if _NUMBER.fullmatch(value) else 0
+    if not 1 <= number <= MAX_MESSAGE_ID:
+        raise invalid_field(
+            "message_id", f"message_id is {value[:30]!r}; send the number of a message"
+        )
+    return number
 
 
 def _refuse_other(own: str, named: str, field: str, where: str) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.clients import ask
-from gateway.context import CLIENTS, SETTINGS, request_id_of
-from gateway.dialects.rest_calendar import activity_json, daily_json
+from gateway.context import CLIENTS, request_id_of
+from gateway.dialects.rest_calendar import daily_json
 from gateway.dialects.rest_queries import RecentQuery, ReportQuery
 from gateway.dialects.rest_reading import read_query
 from gateway.dialects.rest_records import records_json
@@ -19,52 +18,39 @@ from gateway.dialects.rest_reports import (
     model_use_json,
     provider_use_json,
 )
-from gateway.handlers.replies import json_reply, narrowed_user
-from gateway.scope import Span, read_span, read_zone
+from gateway.handlers.reporting import report_reply, report_scope, report_span
+from gateway.scope import Span, read_zone
 from lair.metrics.v1.report_service_pb2 import (
     GetDashboardRequest,
     GetDashboardResponse,
     GetLatencyRequest,
     ListRequestsRequest,
-    ReportScope,
 )
-
-
-async def prometheus(_: web.Request) -> web.Response:
-    """Return the counters of this process, as Prometheus reads them."""
-    return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def dashboard(request: web.Request) -> web.Response:
     """Return the summary a dashboard shows first."""
     used, _ = await _used(request)
-    return json_reply(dashboard_json(used))
+    return report_reply(dashboard_json(used))
 
 
 async def daily(request: web.Request) -> web.Response:
     """Tell what was used each day, idle days included."""
     used, span = await _used(request)
     days = daily_json(used, start=span.first, end=span.last, today=_today(used))
-    return json_reply(days)
-
-
-async def activity(request: web.Request) -> web.Response:
-    """Return a year's chart of days as GitHub draws it, or that of another time."""
-    used, span = await _used(request)
-    chart = activity_json(used, start=span.first, end=span.last, today=_today(used))
-    return json_reply(chart)
+    return report_reply(days)
 
 
 async def models(request: web.Request) -> web.Response:
     """Tell how much each model was used."""
     used, _ = await _used(request)
-    return json_reply(model_use_json(used))
+    return report_reply(model_use_json(used))
 
 
 async def providers(request: web.Request) -> web.Response:
     """Tell how much each backend was used, and how much stayed in the house."""
     used, _ = await _used(request)
-    return json_reply(provider_use_json(used))
+    return report_reply(provider_use_json(used))
 
 
 async def latency(request: web.Request) -> web.Response:
@@ -73,10 +59,10 @@ async def latency(request: web.Request) -> web.Response:
     answer = await ask(
         "metrics",
         request.app[CLIENTS].reports.GetLatency,
-        GetLatencyRequest(scope=_scope(request, query)),
+        GetLatencyRequest(scope=report_scope(request, query)),
         request_id=request_id_of(request),
     )
-    return json_reply(latency_json(answer))
+    return report_reply(latency_json(answer))
 
 
 async def recent(request: web.Request) -> web.Response:
@@ -86,13 +72,13 @@ async def recent(request: web.Request) -> web.Response:
         "metrics",
         request.app[CLIENTS].reports.ListRequests,
         ListRequestsRequest(
-            scope=_scope(request, query),
+            scope=report_scope(request, query),
             page_size=query.limit,
             page_token=query.page_token,
         ),
         request_id=request_id_of(request),
     )
-    return json_reply(records_json(page.records, page.next_page_token))
+    return report_reply(records_json(page.records, page.next_page_token))
 
 
 async def _used(request: web.Request) -> tuple[GetDashboardResponse, Span]:
@@ -101,26 +87,10 @@ async def _used(request: web.Request) -> tuple[GetDashboardResponse, Span]:
     answer = await ask(
         "metrics",
         request.app[CLIENTS].reports.GetDashboard,
-        GetDashboardRequest(scope=_scope(request, query)),
+        GetDashboardRequest(scope=report_scope(request, query)),
         request_id=request_id_of(request),
     )
-    return answer, _span(request, query)
-
-
-def _scope(request: web.Request, query: ReportQuery | RecentQuery) -> ReportScope:
-    span = _span(request, query)
-    return ReportScope(
-        user_id=narrowed_user(request),
-        project=query.project,
-        time_zone=query.tz or "",
-        start_time=span.start,
-        end_time=span.end,
-    )
-
-
-def _span(request: web.Request, query: ReportQuery | RecentQuery) -> Span:
-    zone = request.app[SETTINGS].metrics.time_zone
-    return read_span(query.start, query.end, query.tz, default_zone=zone)
+    return answer, report_span(request, query)
 
 
 def _today(used: GetDashboardResponse) -> date:

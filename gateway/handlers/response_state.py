@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from gateway.clients import ask
-from gateway.context import CLIENTS, SETTINGS, key_of, request_id_of
+from gateway.context import CLIENTS, SETTINGS, request_id_of
 from gateway.dialects.responses_ids import (
     CONVERSATION,
     RESPONSE,
@@ -26,7 +26,7 @@ from gateway.dialects.responses_object import ENDPOINT, Asked, record_of
 from gateway.dialects.responses_request import ResponsesBody
 from gateway.handlers import chat
 from gateway.handlers.calls import join_conversation
-from gateway.hints import forbids_memory
+from gateway.policies import forbids_memory
 from gateway.recent import settled
 from gateway.turns import find_turn
 from lair.common.v1.chat_pb2 import Message
@@ -141,7 +141,7 @@ async def _with_references(
     turns: dict[str, StoredTurn | None] = {}
     for name in names:
         item = parse_item_id(name)
-        if item is None or not item.request_id or forbids_memory(key_of(request)):
+        if item is None or not item.request_id or forbids_memory(request, call.caller.project):
             continue
         if item.request_id not in turns:
             turns[item.request_id] = await _turn(request, item.request_id, call.caller.user_id)
@@ -164,7 +164,7 @@ async def _turn(request: web.Request, request_id: str, user_id: str) -> StoredTu
 async def _place(request: web.Request, body: ResponsesBody, call: ChatCall) -> _Place:
     if not body.previous_response_id:
         return _Place(call.memory.conversation_id)
-    if forbids_memory(key_of(request)):
+    if forbids_memory(request, call.caller.project):
         raise _no_previous(body.previous_response_id)
     try:
         turn = await find_response(request, body.previous_response_id, user_id=call.caller.user_id)

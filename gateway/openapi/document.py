@@ -101,7 +101,8 @@ def _security(route: Route) -> list[dict[str, list[str]]]:
 
 def _responses(operation: Operation) -> dict[str, Schema]:
     """Describe the answer, others that are no failures, and failures of either side."""
-    contents = {operation.media: schema_of(operation.reply)}
+    schema = schema_of(operation.reply)
+    contents = dict.fromkeys((operation.media, *operation.further_media), schema)
     if operation.streams:
         contents[EVENTS] = reference("schemas", "Event")
     return {

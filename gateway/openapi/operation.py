@@ -19,7 +19,8 @@ class Operation:
     """What a route takes and answers; its summary is its handler's docstring.
 
     `model_call` is a request that goes to a model, and heeds lair's own headers; the
-    answer of one that `streams` may be a stream of events as well. `personal` answers
+    answer of one that `streams` may be a stream of events as well, and one may have
+    `further_media` to choose from. `personal` answers
     are about one user's data. `other` are answers of other statuses that are no errors.
     """
 
@@ -27,6 +28,7 @@ class Operation:
     reply: Shape
     status: int = 200
     media: str = JSON
+    further_media: tuple[str, ...] = ()
     query: Shape | None = None
     body: Shape | None = None
     body_required: bool = True

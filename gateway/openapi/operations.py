@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.dialects.rest_activity import Activity, Wrapped
 from gateway.dialects.rest_backends import Explanation, GamingMode, Providers, RoutingConfig
-from gateway.dialects.rest_calendar import Activity, Daily
+from gateway.dialects.rest_calendar import Daily
 from gateway.dialects.rest_conversations import (
     Conversation,
     ConversationPage,
@@ -15,19 +16,30 @@ from gateway.dialects.rest_conversations import (
     Stats,
     WholeConversation,
 )
+from gateway.dialects.rest_costs import SavingsReport, UnpricedModels
 from gateway.dialects.rest_health import Health
+from gateway.dialects.rest_notes import DeletedMessage, Forgotten, Note, NotePage
 from gateway.dialects.rest_queries import (
     ConversationChange,
     ConversationQuery,
+    ExportQuery,
+    ForgetWish,
+    LiveQuery,
+    MessageChange,
     NewConversation,
+    NewNote,
+    NoteQuery,
     RecentQuery,
     ReportQuery,
     SearchQuery,
+    UsageQuery,
+    WrappedQuery,
 )
 from gateway.dialects.rest_records import RecordPage
 from gateway.dialects.rest_reports import Dashboard, Latency, ModelUse, ProviderUse
+from gateway.dialects.rest_usage import RoutingUse, UsageTable
 from gateway.handlers.index import Root
-from gateway.openapi.operation import ANTHROPIC_ERROR, Operation, Shape
+from gateway.openapi.operation import ANTHROPIC_ERROR, EVENTS, Operation, Shape
 
 MODELS: Final = "models"
 STORED: Final = "stored"
@@ -138,9 +150,25 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("GET", "/memory/search"): Operation(tag=MEMORY, query=SearchQuery, reply=Found, personal=True),
     ("POST", "/memory/search"): Operation(tag=MEMORY, body=SearchQuery, reply=Found, personal=True),
+    ("GET", "/memory/notes"): Operation(tag=MEMORY, query=NoteQuery, reply=NotePage, personal=True),
+    ("POST", "/memory/notes"): Operation(
+        tag=MEMORY, body=NewNote, reply=Note, status=201, personal=True
+    ),
+    ("PATCH", "/memory/messages/{message_id}"): Operation(
+        tag=MEMORY, body=MessageChange, reply=Note, personal=True
+    ),
+    ("DELETE", "/memory/messages/{message_id}"): Operation(
+        tag=MEMORY, reply=DeletedMessage, personal=True
+    ),
+    ("POST", "/memory/forget"): Operation(
+        tag=MEMORY, body=ForgetWish, reply=Forgotten, personal=True
+    ),
     ("GET", "/memory/recalls/{request_id}"): Operation(tag=MEMORY, reply=Recall, personal=True),
     ("GET", "/memory/stats"): Operation(tag=MEMORY, reply=Stats, personal=True),
     ("GET", "/metrics"): Operation(tag=METRICS, reply="Text", media="text/plain"),
+    ("GET", "/metrics/live"): Operation(
+        tag=METRICS, query=LiveQuery, reply="Event", media=EVENTS, personal=True
+    ),
     ("GET", "/metrics/dashboard"): _report(Dashboard),
     ("GET", "/metrics/recent"): _report(RecordPage, RecentQuery),
     ("GET", "/metrics/daily"): _report(Daily),
@@ -148,4 +176,20 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/metrics/models"): _report(ModelUse),
     ("GET", "/metrics/providers"): _report(ProviderUse),
     ("GET", "/metrics/latency"): _report(Latency),
+    ("GET", "/metrics/routing"): _report(RoutingUse),
+    ("GET", "/metrics/savings"): _report(SavingsReport),
+    ("GET", "/metrics/unpriced"): _report(UnpricedModels),
+    ("GET", "/metrics/wrapped/{year}"): _report(Wrapped, WrappedQuery),
+    ("GET", "/metrics/export"): Operation(
+        tag=METRICS,
+        query=ExportQuery,
+        reply="Text",
+        media="text/csv",
+        further_media=("application/x-ndjson", "application/zip"),
+        personal=True,
+    ),
+    ("GET", "/metrics/query"): _report(UsageTable, UsageQuery),
+    ("POST", "/metrics/query"): Operation(
+        tag=METRICS, body=UsageQuery, reply=UsageTable, personal=True
+    ),
 }

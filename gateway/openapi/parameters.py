@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.dialects.json_extra import INT32_MAX
+from gateway.dialects.rest_queries import MAX_MESSAGE_ID
 from gateway.handlers import docs
 from gateway.headers import REQUEST_HEADERS
 from gateway.identity import MAX_VALUE_CHARS
@@ -24,7 +25,11 @@ _HEADERS: dict[str, Schema] = {
     "X-Max-Context": {"type": "integer", "minimum": 1, "maximum": INT32_MAX},
 }
 _IN_PATH = _NAME | {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"}
-_PATH: dict[str, Schema] = {"file": {"type": "string", "enum": sorted(docs.FILES)}}
+_PATH: dict[str, Schema] = {
+    "file": {"type": "string", "enum": sorted(docs.FILES)},
+    "message_id": {"type": "integer", "minimum": 1, "maximum": MAX_MESSAGE_ID},
+    "year": {"type": "integer", "minimum": 1971, "maximum": 9998},
+}
 _USER = "X-User-ID"
 
 

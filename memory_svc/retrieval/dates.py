@@ -20,17 +20,19 @@ _YEAR_US = round(365.25 * _DAY_US)
 _MONTHS = tuple(
     "january february march april may june july august september october november december".split()  # noqa: SIM905  # reads best as running words
 )
+_SHORT_MONTHS = "jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
 _WEEKDAYS = tuple("monday tuesday wednesday thursday friday saturday sunday".split())  # noqa: SIM905  # as above
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "couple of": 2, "a couple of": 2, "three": 3}
 _NUMBERS |= {"few": 3, "a few": 3, "several": 4, "four": 4, "five": 5, "six": 6, "seven": 7}
 _NUMBERS |= {"eight": 8, "nine": 9, "ten": 10}
 _UNIT_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
-_MONTH = "|".join(_MONTHS)
+_MONTH = rf"(?:{'|'.join(_MONTHS)}|(?:{_SHORT_MONTHS})\b\.?)"
 _AMOUNT = "|".join(sorted(_NUMBERS, key=len, reverse=True)) + r"|\d{1,3}"
 _DATE = re.compile(
-    rf"\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_MONTH})\b(?:,? (?P<y1>\d{{4}}))?"
-    rf"|\b(?P<m2>{_MONTH})\b(?: (?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\b(?!\d))?(?:,? (?P<y2>\d{{4}}))?",
+    rf"\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_MONTH})(?!\w)(?:,? (?P<y1>\d{{4}}))?"
+    rf"|\b(?P<m2>{_MONTH})(?!\w)"
+    r"(?: (?P<d2>\d{1,2})(?:st|nd|rd|th)?\b(?!\d))?(?:,? (?P<y2>\d{4}))?",
     re.IGNORECASE,
 )
 _ISO = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})\b")
@@ -40,7 +42,7 @@ _SPAN = re.compile(
     rf"\b(?:last|past|previous) ({_AMOUNT}) (day|week|month|year)s?\b", re.IGNORECASE
 )
 _WEEKDAY = re.compile(rf"\b(?:last|on|this) ({'|'.join(_WEEKDAYS)})\b", re.IGNORECASE)
-# These words are months only where they stand as one.
+# These words, and months that are cut short, are months only where they stand as one.
 _AMBIGUOUS = {"may", "march"}
 _BEFORE_MONTH = re.compile(
     r"\b(in|of|by|since|until|during|before|after|last|this|next|late|early|mid)[ -]$",
@@ -62,6 +64,7 @@ _PHRASES = tuple(
         ("recent|recently|lately|the other day|last time|most recent|latest", 0.0, 45.0),
     )
 )
+_RELATIVE = (_AGO, _SPAN, _WEEKDAY, *(pattern for pattern, _, _ in _PHRASES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,13 @@ class Time:
 def times_in(question: str, now_us: int) -> tuple[Time, ...]:
     """Return the times that a question names; relative ones as of now."""
     return (*_dates(question), *_relative(question, now_us))
+
+
+def without_relative_times(question: str) -> str:
+    """Leave out what says when as of now: nobody who spoke then said so."""
+    for pattern in _RELATIVE:
+        question = pattern.sub(" ", question)
+    return question
 
 
 def affinity(times: Sequence[Time], at_us: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -101,7 +111,7 @@ def _dates(question: str) -> Iterator[Time]:
         if not (day or year) and not _is_month(question, found.start(), month):
             continue
         with_year.add(year)
-        number = _MONTHS.index(month.lower()) + 1
+        number = next(n for n, name in enumerate(_MONTHS, 1) if name[:3] == month[:3].lower())
         yield from _date(int(year) if year else None, number, int(day) if day else None)
     for found in _ISO.finditer(question):
         with_year.add(found[1])
@@ -113,7 +123,8 @@ def _dates(question: str) -> Iterator[Time]:
 
 
 def _is_month(question: str, start: int, word: str) -> bool:
-    return word.lower() not in _AMBIGUOUS or bool(_BEFORE_MONTH.search(question[:start]))
+    is_plain = word.lower() in _MONTHS and word.lower() not in _AMBIGUOUS
+    return is_plain or bool(_BEFORE_MONTH.search(question[:start]))
 
 
 def _date(year: int | None, month: int, day: int | None) -> Iterator[Time]:

@@ -20,7 +20,8 @@ class Evidence:
 
     A window is a turn with the two before it and the one after it; a wide one has four
     before and three after. `turn`, `window` and `wide` are BM25 scores. `coverage` is the
-    share of the question's words by rarity, of all of them; `matched` counts them.
+    share, by rarity, of the question's words that are in the window; `matched` counts those
+    in the turn.
     `near` is the cosine of the turn alone, `around` of the turn with its neighbours,
     `vicinity` the mean of `around` over the turn and its neighbours, and `asked` that of
     a question directly before the turn. Cosines are 0 where there is no vector.
@@ -36,17 +37,16 @@ class Evidence:
     window: Floats
     wide: Floats
     coverage: Floats
-    window_coverage: Floats
     matched: Ints
-    window_matched: Ints
     near: Floats
     around: Floats
     vicinity: Floats
     asked: Floats
     words: int  # how many the question has
     compared: bool  # whether meanings were compared at all
-    agreement: float  # how far turns' cosines go with their windows', -1 to 1
+    agreement: float  # how far turns are like their own windows only, -1 to 1
     mean_length: float  # words of the owner's messages
+    embedded: float = 1.0  # the share of them that has a vector, if meanings are compared
 
     def __len__(self) -> int:
         return len(self.message_ids)

@@ -3,7 +3,7 @@
 Each channel is scaled to its best candidate and weighs as much as it has to say: a
 model that understands nothing must not drown words, nor chance words a meaning. Priors
 are added, never multiplied, so that none can hide what both channels agree on.
-`bench/locomo.py` measures what each of the numbers here is worth.
+The weights lie on a plateau, as `bench/locomo.py` shows: finer ones only fit its data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from memory_svc.retrieval.bm25 import longness
 from memory_svc.retrieval.dates import affinity
 from memory_svc.retrieval.evidence import Evidence, Floats, Ints
 from memory_svc.retrieval.question import Question
-from memory_svc.retrieval.traits import ASKS, COUNTS, DATED, MOST_NAMES, TOLD, names_in
+from memory_svc.retrieval.traits import ASKS, COUNTS, DATED, MOST_NAMES, names_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,21 @@ class Weights:
     window: float
     wide: float
     coverage: float
-    window_coverage: float
     # Meaning
     near: float
     around: float
     vicinity: float
     asked: float  # an answer stands behind its question
     # Priors
-    named: float  # said by the only one whom the question names
+    named: float  # said by the one whom the question is about
+    role: float  # said by the person, or by a model, where the question says by whom
+    user: float  # said by the person
     conversation: float  # said in a conversation with other good passages
     time: float  # said about when the question names
     dated: float  # says when, where the question asks when
     asks: float  # taken off what asks: it tells what its speaker did not know
     names: float  # calls things by their names
     counts: float  # has numbers
-    told: float  # says what its speaker did
-    user: float  # said by the person, not by a model
 
 
 # Turns of a sentence or two mean little without their neighbours, and many of them tell
@@ -54,91 +53,91 @@ _SHORT = Weights(
     window=0.25,
     wide=0.15,
     coverage=0.05,
-    window_coverage=0.1,
-    near=0.35,
+    near=0.3,
     around=0.3,
-    vicinity=0.15,
-    asked=0.1,
+    vicinity=0.1,
+    asked=0.05,
     named=0.3,
-    conversation=0.25,
+    role=0.2,
+    user=0.0,
+    conversation=0.2,
     time=0.5,
     dated=0.2,
     asks=0.1,
-    names=0.15,
+    names=0.1,
     counts=0.1,
-    told=0.03,
-    user=0.0,
 )
 _LONG = Weights(
-    turn=0.3,
+    turn=0.2,
     window=0.1,
-    wide=0.0,
+    wide=0.05,
     coverage=0.05,
-    window_coverage=0.0,
-    near=0.6,
+    near=0.4,
     around=0.15,
-    vicinity=0.0,
-    asked=0.0,
+    vicinity=0.05,
+    asked=0.05,
     named=0.3,
-    conversation=0.15,
+    role=0.2,
+    user=0.1,
+    conversation=0.1,
     time=0.5,
     dated=0.1,
-    asks=0.0,
-    names=0.0,
-    counts=0.0,
-    told=0.0,
-    user=0.15,
+    asks=0.05,
+    names=0.05,
+    counts=0.05,
 )
-_BY_WORDS = ("turn", "window", "wide", "coverage", "window_coverage")
+_BY_WORDS = ("turn", "window", "wide", "coverage")
 _BY_MEANING = ("near", "around", "vicinity", "asked")
 
-# With fewer passages chance agrees too easily, and the model is believed.
-_BELIEVED = 20
-_USUAL_AGREEMENT = 0.5
-# Turns and their windows overlap: a model that understands agrees with itself by 0.3 or
-# more, random vectors of some hundred turns by 0.1 or less.
-_NO_AGREEMENT, _FULL_AGREEMENT = 0.12, 0.25
+# Of what fits a question, this much is its words and the rest its meaning.
+_WORDS_OF_FIT = 0.2
+# No nearer than this is the nearest to a question of which a memory knows nothing.
+_CHANCE, _CLEAR = 0.15, 0.3
+# A message is nearer to its own window than to another's, unless the model understands
+# nothing: then half of them are, give or take an eighth.
+_NO_AGREEMENT, _FULL_AGREEMENT = 0.3, 0.7
 _SUPPORT = 3
 
 
-def fused(evidence: Evidence, question: Question, threshold: float) -> Floats:
+def fused(evidence: Evidence, question: Question) -> Floats:
     """Score each candidate; the unit is of no meaning beyond this question."""
     weights = _weights(longness(evidence.mean_length))
-    by_words = _channel(evidence, weights, _BY_WORDS)
-    by_meaning = _channel(evidence, weights, _BY_MEANING)
-    word_share = _word_evidence(evidence)
-    meaning_share = meaning_evidence(evidence, threshold)
-    score = word_share * by_words + meaning_share * by_meaning
-    score = score * _loudness(weights, word_share, meaning_share)
+    score = _word_evidence(evidence) * _channel(evidence, weights, _BY_WORDS)
+    score += meaning_evidence(evidence) * _channel(evidence, weights, _BY_MEANING)
     score += _priors(evidence, question, weights)
     score += weights.conversation * _support(score, evidence.conversations)
     return score + weights.time * affinity(question.times, evidence.created_us)
 
 
-def strengths(evidence: Evidence) -> Floats:
-    """Return how well each candidate fits in itself, 0 to 1: by its words or its meaning."""
-    shares = evidence.matched / max(evidence.words, 1)
-    return np.clip(np.maximum(shares, np.maximum(evidence.near, evidence.around)), 0, 1)
+def fit(evidence: Evidence) -> Floats:
+    """Return how well each candidate fits in itself, 0 to 1: its meaning and its words.
+
+    Both are a message's or its window's, whichever fits better. What has no vector yet
+    fits by its words alone.
+    """
+    likeness = np.clip(np.maximum(evidence.near, evidence.around), 0, 1)
+    by_words = _WORDS_OF_FIT if evidence.words else 0.0
+    has_vector = (evidence.near != 0) | (evidence.around != 0)
+    by_meaning = (1 - by_words) * meaning_evidence(evidence) * has_vector
+    return np.asarray(by_meaning * likeness + (1 - by_meaning) * evidence.coverage)
 
 
-def meaning_evidence(evidence: Evidence, threshold: float) -> float:
+def meaning_evidence(evidence: Evidence) -> float:
     """Return how much meanings say, 0 to 1.
 
     Nothing where the nearest is no nearer than chance, or where the model does not
-    even agree with itself on turns and their windows.
+    even agree with itself on messages and their windows.
     """
     if not evidence.compared:
         return 0.0
     nearest = float(np.maximum(evidence.near, evidence.around).max(initial=0.0))
-    noise = threshold / 2
-    standing = (nearest - noise) / max(threshold - noise, 1e-6)
-    agreeing = (evidence.agreement - _NO_AGREEMENT) / (_FULL_AGREEMENT - _NO_AGREEMENT)
-    return min(max(standing, 0.0), 1.0) * min(max(agreeing, 0.0), 1.0)
+    return _ramp(nearest, _CHANCE, _CLEAR) * _ramp(
+        evidence.agreement, _NO_AGREEMENT, _FULL_AGREEMENT
+    )
 
 
-def believed_agreement(correlation: float, count: int) -> float:
-    """Return what a correlation over `count` passages says of a model."""
-    return (correlation * count + _USUAL_AGREEMENT * _BELIEVED) / (count + _BELIEVED)
+def _ramp(value: float, low: float, high: float) -> float:
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def _weights(long: float) -> Weights:
@@ -150,7 +149,7 @@ def _channel(evidence: Evidence, weights: Weights, names: tuple[str, ...]) -> Fl
     total = np.zeros(len(evidence), dtype=np.float32)
     for name in names:
         values = np.maximum(getattr(evidence, name), 0)
-        best = 1.0 if "coverage" in name else values.max(initial=0.0)
+        best = 1.0 if name == "coverage" else values.max(initial=0.0)
         if best > 0:
             total += getattr(weights, name) * values / best
     return total
@@ -158,15 +157,7 @@ def _channel(evidence: Evidence, weights: Weights, names: tuple[str, ...]) -> Fl
 
 def _word_evidence(evidence: Evidence) -> float:
     """Return how much words say: less where no window has half of the question's."""
-    return min(2 * float(evidence.window_coverage.max(initial=0.0)), 1.0)
-
-
-def _loudness(weights: Weights, word_share: float, meaning_share: float) -> float:
-    """Make up for what is not there, half way: priors must not take its place."""
-    words = sum(getattr(weights, name) for name in _BY_WORDS)
-    meaning = sum(getattr(weights, name) for name in _BY_MEANING)
-    present = word_share * words + meaning_share * meaning
-    return float(np.sqrt((words + meaning) / present)) if present > 0 else 0.0
+    return min(2 * float(evidence.coverage.max(initial=0.0)), 1.0)
 
 
 def _priors(evidence: Evidence, question: Question, weights: Weights) -> Floats:
@@ -174,8 +165,9 @@ def _priors(evidence: Evidence, question: Question, weights: Weights) -> Floats:
         return ((evidence.marks & mark) > 0).astype(np.float32)
 
     score = weights.named * evidence.by_named + weights.user * evidence.by_user
-    score = score - weights.asks * marked(ASKS)
-    score += weights.counts * marked(COUNTS) + weights.told * marked(TOLD)
+    if question.role:
+        score = score + weights.role * (evidence.by_user == (question.role == "user"))
+    score = score - weights.asks * marked(ASKS) + weights.counts * marked(COUNTS)
     score += weights.names * names_in(evidence.marks) / MOST_NAMES
     if question.asks_when:
         score += weights.dated * marked(DATED)

@@ -20,7 +20,6 @@ MOST_LENGTH = 65_535
 ASKS = 1  # a line of it ends in a question
 DATED = 2  # says when something was or will be
 COUNTS = 4  # has a number, or a word of order
-TOLD = 8  # says what its speaker did
 _NAMES_SHIFT = 4  # two bits: how many things it calls by name, at most 3
 MOST_NAMES = 3
 
@@ -36,11 +35,6 @@ _DATED = re.compile(
 )
 _COUNTS = re.compile(
     r"\d|\b(first|second|third|two|three|four|five|six|seven|last|yesterday|recently|just)\b",
-    re.IGNORECASE,
-)
-_TOLD = re.compile(
-    r"\b(I|we) (just |also |even |finally |recently )?(\w+ed|went|got|had|made|took|saw|won|did"
-    r"|was|were|found|met|bought|gave|ran|wrote|came|started)\b",
     re.IGNORECASE,
 )
 # After a comma stands whom one speaks to; at the beginning of a sentence any word.
@@ -59,7 +53,7 @@ def traits_of(text: str) -> Traits:
     """Read a text's traits off its head."""
     head = text[:HEAD_CHARACTERS]
     marks = 0
-    for mark, pattern in ((ASKS, _ASKS), (DATED, _DATED), (COUNTS, _COUNTS), (TOLD, _TOLD)):
+    for mark, pattern in ((ASKS, _ASKS), (DATED, _DATED), (COUNTS, _COUNTS)):
         marks |= mark if pattern.search(head) else 0
     names = min(len(set(_NAME.findall(head))), MOST_NAMES)
     length = min(len(re.findall(r"\w+", head)), MOST_LENGTH)

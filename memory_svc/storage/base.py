@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from memory_svc.kept import Forgotten, NewNote, Note, NoteFilter, Target
 from memory_svc.model import (
     Conversation,
     ConversationChange,
@@ -16,6 +17,7 @@ from memory_svc.model import (
     Fate,
     IndexCounts,
     NewConversation,
+    Passage,
     Probe,
     Recall,
     Said,
@@ -146,6 +148,52 @@ class MemoryStore(Protocol):
         """Return those of the messages that the user may find, in any order."""
         ...
 
+    async def following(self, user_id: str, message_ids: Sequence[int]) -> dict[int, int]:
+        """Return which searchable message follows each on the path that goes on, if any does."""
+        ...
+
+    async def remember(self, user_id: str, conversation_id: str, new: NewNote, at_us: int) -> Note:
+        """Keep a note in the conversation, begun if it does not exist; return it.
+
+        The same text for the same project is kept once; it stays pinned if it was.
+        """
+        ...
+
+    async def notes(
+        self, user_id: str, where: NoteFilter, after: tuple[int, int] | None, limit: int
+    ) -> list[Note]:
+        """List notes and pinned messages, the latest first.
+
+        From behind `after` = (created_us, message_id).
+        """
+        ...
+
+    async def pinned(self, user_id: str, project: str, limit: int) -> list[Passage]:
+        """Return what is in every recall of the project, the latest first."""
+        ...
+
+    async def pin(self, user_id: str, message_id: int, project: str | None) -> Note | None:
+        """Pin a message for a project, '' for all, or unpin it (None); None if there is none."""
+        ...
+
+    async def correct(self, user_id: str, message_id: int, text: str) -> Note | None:
+        """Let a text stand for what a message says, '' for what was said; None if none.
+
+        Whatever finds or recalls the message goes by that text, its conversation does not.
+        """
+        ...
+
+    async def forget(
+        self, user_id: str, target: Target, at_us: int, *, preview: bool = False
+    ) -> Forgotten | None:
+        """Forget what a user names; None if there is no such conversation.
+
+        A project and a user stay forgotten like a conversation that `delete` deletes, and a
+        message when a client of its chat sends it again as what was said before. A
+        preview changes nothing and counts the same.
+        """
+        ...
+
     async def keep_recalls(self, recalls: Sequence[Recall]) -> None:
         """Keep what was recalled for requests, and drop what has been kept long enough.
 
@@ -179,4 +227,8 @@ class MemoryStore(Protocol):
 
     async def index_counts(self, model: str) -> IndexCounts:
         """Count the messages with a vector of `model`, and those that wait for any."""
+        ...
+
+    async def tidy(self) -> None:
+        """Clear away what deletions left in the files, in short steps between other writes."""
         ...

@@ -1,29 +1,21 @@
 """The dashboard: what was used, when, and by what.
 
 Activity (days, streaks, sessions, messages, shares) counts clients' requests that
-were neither malformed nor refused for their key; tokens count all.
+were neither malformed nor refused for their key; tokens and costs count all.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from metrics_svc.model import BUCKET_US, BucketUse, Status, Use
+from metrics_svc.model import Status
 from metrics_svc.reports import shares
+from metrics_svc.reports.cost import Cost
 from metrics_svc.reports.streaks import Streaks, streaks
-from metrics_svc.zones import Days, day_of
-
-
-@dataclass(frozen=True, slots=True)
-class DayActivity:
-    """What happened on one local day."""
-
-    day: int
-    requests: int
-    tokens: int
+from metrics_svc.reports.totals import Totals
+from metrics_svc.reports.use import DayActivity, Use
+from metrics_svc.zones import day_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,46 +31,43 @@ class Dashboard:
     backends: tuple[shares.Share, ...]
     locations: tuple[shares.Share, ...]
     statuses: tuple[tuple[Status, int], ...]
+    success: float | None
     tokens: shares.TokenTotals
+    cost: Cost
     requests: int
     messages: int
     sessions: int
     conversations: int
     projects: int
+    before: Totals | None
 
 
-def dashboard(use: Use, zone: ZoneInfo, now_us: int) -> Dashboard:
-    """Sum up `use` by the local days of `zone`."""
-    days = active_days(use.buckets, zone)
-    distinct = use.distinct
+def dashboard(use: Use, zone: ZoneInfo, now_us: int, before: Totals | None = None) -> Dashboard:
+    """Sum up `use`, which is by the local days of `zone`; `before` is to compare with."""
+    days = use.days
+    statuses = shares.by_status(use.groups)
     return Dashboard(
         zone=zone.key,
-        started=None if use.first_active_us is None else day_of(zone, use.first_active_us),
+        started=days[0].day if days else None,
         days=days,
-        most_active=max(days, key=lambda day: (day.requests, day.day), default=None),
+        most_active=most_active(days),
         streaks=streaks((day.day for day in days), day_of(zone, now_us)),
         models=shares.by_model(use.groups),
         backends=shares.by_backend(use.groups),
         locations=shares.by_location(use.groups),
-        statuses=shares.by_status(use.groups),
+        statuses=statuses,
+        success=shares.success_ratio(statuses),
         tokens=shares.token_totals(use.groups),
+        cost=shares.total_cost(group.cost for group in use.groups),
         requests=sum(group.all_requests for group in use.groups),
         messages=sum(group.messages for group in use.groups),
-        sessions=distinct.sessions + distinct.loose_conversations + distinct.inferred_sessions,
-        conversations=distinct.conversations,
-        projects=distinct.projects,
+        sessions=use.distinct.all_sessions,
+        conversations=use.distinct.conversations,
+        projects=use.distinct.projects,
+        before=before,
     )
 
 
-def active_days(buckets: Sequence[BucketUse], zone: ZoneInfo) -> tuple[DayActivity, ...]:
-    """Add up buckets, oldest first, to the local days that have requests."""
-    if not buckets:
-        return ()
-    days = Days(zone, buckets[0].bucket * BUCKET_US, buckets[-1].bucket * BUCKET_US)
-    requests: defaultdict[int, int] = defaultdict(int)
-    tokens: defaultdict[int, int] = defaultdict(int)
-    for bucket in buckets:
-        day = days.day_of(bucket.bucket * BUCKET_US)
-        requests[day] += bucket.requests
-        tokens[day] += bucket.tokens
-    return tuple(DayActivity(day, requests[day], tokens[day]) for day in requests if requests[day])
+def most_active(days: tuple[DayActivity, ...]) -> DayActivity | None:
+    """Return the day with the most requests, the latest of several."""
+    return max(days, key=lambda day: (day.requests, day.day), default=None)

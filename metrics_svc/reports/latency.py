@@ -1,17 +1,22 @@
 """How fast answers were: percentiles of what was measured.
 
-By nearest rank: the smallest value that at least so many of a hundred do not exceed. Exact,
-and each is what some request really took.
+By nearest rank: the smallest value that at least so many of a hundred do not exceed, read
+from a distribution and so within 1 % of what some request really took.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import reduce
+from operator import add
 
-from metrics_svc.model import Timings
+from metrics_svc.histograms import Distribution, Spread
+from metrics_svc.query import SpreadRow
+
+# What the distributions of this report are told apart by.
+MEASURED = ("model_used", "backend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,51 +50,44 @@ class Latency:
     backends: tuple[LatencyShare, ...]
 
 
-def latency(timings: Iterable[Timings]) -> Latency:
-    """Sum up what was measured."""
-    timings = tuple(timings)
+def latency(rows: Iterable[SpreadRow]) -> Latency:
+    """Sum up what was measured, told apart by `MEASURED`."""
+    rows = tuple(rows)
     return Latency(
-        total=_share("", timings),
-        models=_shares(timings, lambda timing: timing.model),
-        backends=_shares(timings, lambda timing: timing.backend),
+        total=_share("", rows),
+        models=_shares(rows, MEASURED.index("model_used")),
+        backends=_shares(rows, MEASURED.index("backend")),
     )
 
 
-def percentiles(values: Iterable[float], unit: float = 1.0) -> Percentiles:
+def percentiles(values: Distribution | None, unit: float = 1.0) -> Percentiles:
     """Return the percentiles of `values`, in units of so many of theirs."""
-    ordered = sorted(values)
-    if not ordered:
+    if values is None or not values.n:
         return Percentiles()
-    return Percentiles(
-        p50=_ranked(ordered, 50) / unit,
-        p90=_ranked(ordered, 90) / unit,
-        p95=_ranked(ordered, 95) / unit,
-        p99=_ranked(ordered, 99) / unit,
-    )
+    p50, p90, p95, p99 = ((values.percentile(it) or 0.0) / unit for it in (50, 90, 95, 99))
+    return Percentiles(p50=p50, p90=p90, p95=p95, p99=p99)
 
 
-def _ranked(ordered: Sequence[float], percent: int) -> float:
-    return ordered[-(-percent * len(ordered) // 100) - 1]
-
-
-def _shares(
-    timings: Iterable[Timings], name_of: Callable[[Timings], str]
-) -> tuple[LatencyShare, ...]:
-    """Sum up by name; what has none was answered by nobody."""
-    parts: defaultdict[str, list[Timings]] = defaultdict(list)
-    for timing in timings:
-        parts[name_of(timing)].append(timing)
+def _shares(rows: Iterable[SpreadRow], place: int) -> tuple[LatencyShare, ...]:
+    """Sum up by one of their keys; what has none was answered by nobody."""
+    parts: defaultdict[str, list[SpreadRow]] = defaultdict(list)
+    for row in rows:
+        parts[str(row.keys[place])].append(row)
     shares = (_share(name, part) for name, part in parts.items() if name)
     return tuple(sorted(shares, key=lambda share: (-share.requests, share.name)))
 
 
-def _share(name: str, part: Sequence[Timings]) -> LatencyShare:
-    every = chain.from_iterable
+def _share(name: str, part: Sequence[SpreadRow]) -> LatencyShare:
+    duration = _together(part, Spread.DURATION)
     return LatencyShare(
         name=name,
-        requests=sum(timing.requests for timing in part),
-        duration_ms=percentiles(every(timing.duration_us for timing in part), 1000),
-        first_token_ms=percentiles(every(timing.first_token_us for timing in part), 1000),
-        queue_ms=percentiles(every(timing.queue_us for timing in part), 1000),
-        tokens_per_second=percentiles(every(timing.tokens_per_second for timing in part)),
+        requests=duration.n if duration else 0,
+        duration_ms=percentiles(duration, 1000),
+        first_token_ms=percentiles(_together(part, Spread.FIRST_TOKEN), 1000),
+        queue_ms=percentiles(_together(part, Spread.QUEUE), 1000),
+        tokens_per_second=percentiles(_together(part, Spread.SPEED), 1000),
     )
+
+
+def _together(part: Sequence[SpreadRow], spread: Spread) -> Distribution | None:
+    return reduce(add, (row.spreads[spread] for row in part)) if part else None

@@ -6,9 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from metrics_svc.model import GroupUse, Status
+from metrics_svc.model import Status
+from metrics_svc.reports.cost import NO_COST, Cost
+from metrics_svc.reports.use import GroupUse
 
 UNROUTED = "unrouted"
+
+# Requests that ended so were no success, and no failure of anything but their sender.
+_NO_VERDICT = (Status.CLIENT_CANCELLED, Status.INVALID_REQUEST, Status.AUTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,7 @@ class Share:
     requests: int
     tokens: int
     ratio: float
+    cost: Cost = NO_COST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +39,29 @@ class TokenTotals:
     known_ratio: float
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some use of an item that shares are made of."""
+
+    name: str
+    requests: int
+    tokens: int
+    cost: Cost
+
+
 def by_model(groups: Iterable[GroupUse]) -> tuple[Share, ...]:
     """Share the use among models; what reached none is `unrouted`."""
-    return _shares(groups, lambda group: group.model or UNROUTED)
+    return _by(groups, lambda group: group.model or UNROUTED)
 
 
 def by_backend(groups: Iterable[GroupUse]) -> tuple[Share, ...]:
     """Share the use among backends; what reached none is left out."""
-    return _shares(groups, lambda group: group.backend)
+    return _by(groups, lambda group: group.backend)
 
 
 def by_location(groups: Iterable[GroupUse]) -> tuple[Share, ...]:
     """Share the use between `local` and `remote`; what reached neither is left out."""
-    return _shares(groups, lambda group: group.backend and ("local" if group.local else "remote"))
+    return _by(groups, lambda group: group.backend and ("local" if group.local else "remote"))
 
 
 def by_status(groups: Iterable[GroupUse]) -> tuple[tuple[Status, int], ...]:
@@ -54,6 +70,13 @@ def by_status(groups: Iterable[GroupUse]) -> tuple[tuple[Status, int], ...]:
     for group in groups:
         counts[group.status] += group.all_requests
     return tuple((status, count) for status, count in sorted(counts.items()) if count)
+
+
+def success_ratio(statuses: Iterable[tuple[Status, int]]) -> float | None:
+    """Return the answered part of the requests that could be; None if there are none."""
+    judged = [(status, count) for status, count in statuses if status not in _NO_VERDICT]
+    whole = sum(count for _, count in judged)
+    return sum(count for status, count in judged if status is Status.OK) / whole if whole else None
 
 
 def token_totals(groups: Iterable[GroupUse]) -> TokenTotals:
@@ -72,20 +95,44 @@ def token_totals(groups: Iterable[GroupUse]) -> TokenTotals:
     )
 
 
-def _shares(groups: Iterable[GroupUse], name_of: Callable[[GroupUse], str]) -> tuple[Share, ...]:
+def total_cost(costs: Iterable[Cost]) -> Cost:
+    """Add up what is known of `costs`."""
+    costs = tuple(costs)
+    known = [cost.nano for cost in costs if cost.nano is not None]
+    return Cost(sum(known) if known else None, sum(cost.unpriced for cost in costs))
+
+
+def shared(pieces: Iterable[Piece]) -> tuple[Share, ...]:
     """Add up by name, the most requests first; items without any use are left out."""
-    requests: defaultdict[str, int] = defaultdict(int)
-    tokens: defaultdict[str, int] = defaultdict(int)
-    for group in groups:
-        requests[name_of(group)] += group.requests
-        tokens[name_of(group)] += group.tokens
-    every = sum(requests.values())
-    shares = (
-        Share(name, requests[name], tokens[name], _ratio(requests[name], every))
-        for name in requests
-        if name and (requests[name] or tokens[name])
+    items: defaultdict[str, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        items[piece.name].append(piece)
+    every = sum(piece.requests for parts in items.values() for piece in parts)
+    shares = (_share(name, parts, every) for name, parts in items.items() if name)
+    return tuple(
+        sorted(
+            (share for share in shares if share.requests or share.tokens),
+            key=lambda share: (-share.requests, -share.tokens, share.name),
+        )
     )
-    return tuple(sorted(shares, key=lambda share: (-share.requests, -share.tokens, share.name)))
+
+
+def _by(groups: Iterable[GroupUse], name_of: Callable[[GroupUse], str]) -> tuple[Share, ...]:
+    return shared(
+        Piece(name_of(group), group.requests, group.tokens, group.cost) for group in groups
+    )
+
+
+def _share(name: str, parts: Iterable[Piece], every: int) -> Share:
+    parts = tuple(parts)
+    requests = sum(piece.requests for piece in parts)
+    return Share(
+        name=name,
+        requests=requests,
+        tokens=sum(piece.tokens for piece in parts),
+        ratio=_ratio(requests, every),
+        cost=total_cost(piece.cost for piece in parts),
+    )
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -16,6 +16,8 @@ import aiosqlite
 
 OTHER = "(other)"
 MAX_LABELS = 10_000
+# About 20 MB; what is beyond is looked up again.
+_MOST_REMEMBERED = 100_000
 
 
 class Kind(IntEnum):
@@ -32,6 +34,7 @@ class Kind(IntEnum):
     BACKEND = 9
     ERROR_REASON = 10
     FINISH_REASON = 11
+    PRICE_VERSION = 12
 
 
 _UNLIMITED = (Kind.SESSION, Kind.CONVERSATION)
@@ -39,11 +42,35 @@ _UNLIMITED = (Kind.SESSION, Kind.CONVERSATION)
 Label = tuple[Kind, str]
 
 
-async def ids_of(
-    tx: aiosqlite.Connection, labels: Iterable[Label], max_labels: int
-) -> Mapping[Label, int]:
-    """Return the id of each label, making those that are new; empty texts have none."""
-    wanted = [label for label in dict.fromkeys(labels) if label[1]]
+class Labels:
+    """The numbers of texts, remembered between transactions.
+
+    `forget` after a transaction that was rolled back: what it made is gone.
+    """
+
+    def __init__(self, max_labels: int) -> None:
+        self._max_labels = max_labels
+        self._known: dict[Label, int] = {}
+
+    def forget(self) -> None:
+        """Forget all of them."""
+        self._known.clear()
+
+    async def numbered(
+        self, tx: aiosqlite.Connection, labels: Iterable[Label]
+    ) -> Mapping[Label, int]:
+        """Return where to look up the number of each label; empty texts have none."""
+        if len(self._known) > _MOST_REMEMBERED:
+            self.forget()
+        if new := [it for it in dict.fromkeys(labels) if it[1] and it not in self._known]:
+            self._known |= await _ids_of(tx, new, self._max_labels)
+        return self._known
+
+
+async def _ids_of(
+    tx: aiosqlite.Connection, wanted: list[Label], max_labels: int
+) -> dict[Label, int]:
+    """Return the id of each label, making those that are new."""
     known = await _known(tx, wanted)
     room: dict[Kind, int] = {}
     made: list[Label] = []
@@ -68,12 +95,12 @@ async def ids_of(
 async def values_of(
     connection: aiosqlite.Connection, ids: Iterable[int | None]
 ) -> Mapping[int | None, str]:
-    """Return the text of each id; no id has the empty text."""
-    wanted = json.dumps([number for number in set(ids) if number is not None])
+    """Return the text of each id; no id and 0 have the empty text."""
+    wanted = json.dumps([number for number in set(ids) if number])
     rows = await connection.execute_fetchall(
         "select id, value from dim where id in (select value from json_each(?))", (wanted,)
     )
-    return {None: ""} | {row["id"]: row["value"] for row in rows}
+    return {None: "", 0: ""} | {row["id"]: row["value"] for row in rows}
 
 
 async def _known(tx: aiosqlite.Connection, labels: Iterable[Label]) -> dict[Label, int]:

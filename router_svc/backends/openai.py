@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +56,8 @@ class OpenAIBackend:
         self.config = config
         self.flavour = Flavour.OPENAI
         self._recognised = False
+        # Whether it takes the wish for a stream's usage; None until it answered one.
+        self._takes_usage_wish: bool | None = None
         self._chats = f"{self.url}/chat/completions"
         self._models = tuple(
             ServedModel(id=name, context_length=config.context) for name in config.models
@@ -67,7 +70,7 @@ class OpenAIBackend:
         try:
             listing = await self._connection.fetch(f"{self.url}/models", seconds=_PROBE_SECONDS)
         except UpstreamError as error:
-            self._recognised = False
+            self._recognised, self._takes_usage_wish = False, None
             return Snapshot(State.DOWN, self._models, error.message, now_us())
         try:
             if listing.status == 503:  # noqa: PLR2004  # llama.cpp while it loads
@@ -102,11 +105,9 @@ class OpenAIBackend:
 
     def stream(self, call: ChatCall, model: str) -> AsyncGenerator[list[ChatEvent]]:
         """Answer as it is generated."""
-        body = encode_request(call, model, stream=True, flavour=self.flavour)
-        reader: Reader = StreamNormaliser(model, answers=call.n or 1)
-        if self.config.split_think:
-            reader = SplitThink(reader)
-        return self._connection.stream(self._chats, body, SseDecoder(), reader)
+        if self._takes_usage_wish is None:
+            return self._first_stream(call, model)
+        return self._stream(call, model, ask_usage=self._takes_usage_wish)
 
     async def embed(self, call: EmbeddingCall, model: str) -> EmbeddingList:
         """Make vectors."""
@@ -127,6 +128,31 @@ class OpenAIBackend:
     async def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         await self._connection.close()
+
+    def _stream(
+        self, call: ChatCall, model: str, *, ask_usage: bool
+    ) -> AsyncGenerator[list[ChatEvent]]:
+        body = encode_request(call, model, stream=True, flavour=self.flavour, ask_usage=ask_usage)
+        reader: Reader = StreamNormaliser(model, answers=call.n or 1)
+        if self.config.split_think:
+            reader = SplitThink(reader)
+        return self._connection.stream(self._chats, body, SseDecoder(), reader)
+
+    async def _first_stream(self, call: ChatCall, model: str) -> AsyncGenerator[list[ChatEvent]]:
+        """Ask for the usage as well, and once more without where just that is refused."""
+        try:
+            async with aclosing(self._stream(call, model, ask_usage=True)) as batches:
+                async for events in batches:
+                    self._takes_usage_wish = True
+                    yield events
+        except UpstreamError as error:
+            if self._takes_usage_wish or "stream_options" not in error.message:
+                raise
+        if not self._takes_usage_wish:
+            async with aclosing(self._stream(call, model, ask_usage=False)) as batches:
+                async for events in batches:
+                    self._takes_usage_wish = False
+                    yield events
 
     async def _read_state(self, listing: Document, body: Mapping[str, Any]) -> Reading:
         if not self._recognised:

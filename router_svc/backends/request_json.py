@@ -34,9 +34,14 @@ _OURS = ("stream", "stream_options", "store", "metadata")
 
 
 def encode_request(
-    call: ChatCall, model: str, *, stream: bool, flavour: Flavour = Flavour.OPENAI
+    call: ChatCall,
+    model: str,
+    *,
+    stream: bool,
+    flavour: Flavour = Flavour.OPENAI,
+    ask_usage: bool = True,
 ) -> bytes:
-    """Return the request body; usage is always asked for, as the metrics need it.
+    """Return the request body; usage is asked for unless not to, as the metrics need it.
 
     Raises `UpstreamError` for what servers of `flavour` cannot do.
     """
@@ -59,7 +64,7 @@ def encode_request(
         extra = _decode(call.extra_json)
         body.update({name: value for name, value in extra.items() if name not in _OURS})
     body["stream"] = stream
-    if stream:
+    if stream and ask_usage:
         body["stream_options"] = {"include_usage": True}
     treat(body, flavour)
     return _encode(body)

@@ -28,6 +28,8 @@ class Prey:
     session: str
     # Ids of conversations, responses, stored completions, items and requests.
     ids: tuple[str, ...]
+    # Numbers of messages.
+    messages: tuple[int, ...]
     idempotency_key: str
 
 
@@ -70,6 +72,22 @@ def bodies(prey: Prey, name: str) -> dict[str, list[Any]]:
         "POST /gaming-mode": [{}],
         "POST /memory/conversations": [{"title": "hello"}, {"id": name, "title": "mine now"}],
         "PATCH /memory/conversations/{id}": [_WANTED],
+        "POST /memory/notes": [
+            {"text": "The vault is empty."},
+            {"text": "The vault is empty.", "project": prey.project, "pinned": True},
+        ],
+        "PATCH /memory/messages/{message_id}": [
+            {"pinned": True, "project": prey.project},
+            {"text": "The vault is empty."},
+        ],
+        "POST /memory/forget": [
+            *({"messages": [number]} for number in prey.messages),
+            {"conversation_id": name},
+            {"project": prey.project},
+            {"topic": "vault", "preview": True},
+            {"topic": "vault"},
+            {"everything": True},
+        ],
         "POST /memory/search": [
             {"q": "vault"},
             {"q": "vault", "conversation_id": name},
@@ -93,7 +111,9 @@ def _ways(
     name: str, operation: Mapping[str, Any], path: str, prey: Prey
 ) -> Iterator[tuple[str, dict[str, str], dict[str, str], Any]]:
     parameters = operation.get("parameters", ())
-    for target in (name, *prey.ids) if "{" in path or "requestBody" in operation else (name,):
+    names = (*prey.messages, *prey.ids) if "{message_id}" in path else prey.ids
+    targets = map(str, (name, *names))
+    for target in targets if "{" in path or "requestBody" in operation else (name,):
         place = path
         for parameter in parameters:
             if parameter["in"] == "path":

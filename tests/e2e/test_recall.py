@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Lair, eventually, lair_up
+from tests.e2e.stack import Lair, eventually, get, lair_up
 from tests.e2e.test_grpc import call
 
 QUESTION = "What is my favourite colour?"
@@ -23,18 +22,30 @@ FACT = "My favourite colour is teal."
 TRADING = "What did we discuss last week about trading?"
 PATIENT = {"LAIR_MEMORY__RECALL_TIMEOUT_MS": "10000"}
 MARK = "<lair-memory>"
+# The embedding model is exported first, which takes a busy machine minutes.
+PATIENCE_SECONDS = 280.0
 # By days ago and conversation: what the user and the assistant said in turn.
 PAST = {
     (70, "brokers"): ["Which broker is cheapest for trading options?", "Compare their fees."],
+    (35, "oil"): [
+        "A trading idea: buy oil futures before the winter.",
+        "For your trading plan: buy oil at 70, with a stop at 66.",
+        "Let us discuss trading gas next time.",
+    ],
     (30, "garden"): ["When should I prune the roses?", "In late winter, before they bud."],
+    (28, "old charts"): ["For the trading charts: My favourite colour is red.", "Noted."],
     (14, "bread"): ["My sourdough does not rise.", "Feed the starter twice a day."],
     (7, "silver"): [
         "About trading: should I sell the silver futures before the Fed meets?",
         "For your trading plan: sell half of the silver futures, with a stop at 29.",
         "Agreed. And no trading on Fridays from now on.",
     ],
+    (7, "charts"): ["For the trading charts: My favourite colour is teal.", "Noted."],
+    (7, "cinema"): ["Which film should we watch tonight?", "Casablanca, again."],
     (1, "kitten"): ["We adopted a kitten from the shelter.", "How lovely!"],
+    (0, "fees"): ["What are the trading fees of my broker?", "One euro an order."],
 }
+COLOUR_QUESTION = "What did we say last week about the trading charts? What is my favourite colour?"
 
 
 @contextmanager
@@ -84,13 +95,21 @@ def ask(
     lair: Lair, text: str, user: str, path: str = "/v1/chat/completions", **named: str
 ) -> tuple[str, str]:
     """Ask with memory on; return the answer and what is told of memory."""
+    return asked(lair, text, user, path, **named)[:2]
+
+
+def asked(
+    lair: Lair, text: str, user: str, path: str = "/v1/chat/completions", **named: str
+) -> tuple[str, str, str]:
+    """Ask with memory on; return the answer, what is told of memory, and the request's id."""
     said = {"input": text} if path.endswith("responses") else {"messages": _messages(text)}
     body = {"model": "tiny-chat", "temperature": 0, "max_tokens": 60, **said}
     headers = {"content-type": "application/json", "X-Enable-Memory": "true", "X-User-ID": user}
     headers |= {name.replace("_", "-"): value for name, value in named.items()}
-    asked = urllib.request.Request(lair.url + path, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(asked, timeout=60) as reply:
-        return _text(json.load(reply)), reply.headers["x-lair-memory"]
+    request = urllib.request.Request(lair.url + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        told, request_id = reply.headers["x-lair-memory"], reply.headers["x-request-id"]
+        return _text(json.load(reply)), told, request_id
 
 
 def _messages(text: str) -> list[dict[str, str]]:
@@ -207,34 +226,84 @@ def test_a_memory_that_stands_still_stops_no_chat(lair: Lair) -> None:
         memory.resume()
 
 
-def test_what_was_discussed_last_week_is_quoted_with_its_day(llama: str, tmp_path: Path) -> None:
+# -- a past of many weeks, a real embedder, a genuine model ------------------------
+
+
+@pytest.fixture(scope="module")
+def weeks(
+    heard: tuple[str, list[dict[str, Any]]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Lair, dict[str, str]]]:
+    """Run a lair that knows the past of Ann, and the days of her conversations."""
     options = {**PATIENT, "LAIR_MEMORY__INDEX": "true"}
-    with (
-        overheard(llama) as (url, bodies),
-        lair_up(tmp_path, backends={"tiny": url}, **options) as lair,
-    ):
+    folder = tmp_path_factory.mktemp("weeks")
+    with lair_up(folder, backends={"tiny": heard[0]}, **options) as lair:
         days = {name: remember(lair, "ann", ago, name, said) for (ago, name), said in PAST.items()}
-        remember(lair, "bob", 7, "cellar", ["The cellar is damp.", "Air it."])
+        for question in (TRADING, COLOUR_QUESTION):
+            remember(lair, f"bob-{question}", 7, "cellar", ["The cellar is damp.", "Air it."])
 
         def indexed() -> bool:
             memory = lair.get("/health")["memory"]
             return memory["state"] == "ready" and not memory["pending"]
 
-        eventually(indexed, seconds=120, what="the model is loaded and has indexed")
-        _, told = ask(lair, TRADING, "ann", X_Conversation_ID="now", X_Request_ID="x")
-        block = bodies[-1]["messages"][-1]["content"]
-        assert "recall=" in told
-        assert block.endswith(f"\n\n{TRADING}")
-        assert f' {days["silver"]}, conversation "silver", the assistant said:\n' in block
-        assert "sell half of the silver futures, with a stop at 29" in block
-        assert "no trading on Fridays" in block or "before the Fed meets" in block
-        for word in ("kitten", "roses", "sourdough", "cellar"):
-            assert word not in block
-        _, told = ask(lair, TRADING, "bob")
-        assert "recall" not in told
-        assert MARK not in json.dumps(bodies[-1])
-        # The model knows colours only: its answer shows that such a block reaches it.
-        remember(lair, "ann", 7, "charts", [f"For the trading charts: {FACT}"])
-        eventually(lambda: any(FACT in text for text in found(lair, "favourite colour", "ann")))
-        assert ask(lair, QUESTION, "ann")[0] == "Your favourite colour is teal."
-        assert ask(lair, QUESTION, "bob")[0] == "I do not know."
+        eventually(indexed, seconds=PATIENCE_SECONDS, what="the model is loaded and has indexed")
+        yield lair, days
+
+
+@pytest.mark.timeout(2 * PATIENCE_SECONDS)
+def test_what_was_discussed_last_week_is_quoted_with_its_day(
+    weeks: tuple[Lair, dict[str, str]], heard: tuple[str, list[dict[str, Any]]]
+) -> None:
+    (lair, days), bodies = weeks, heard[1]
+    _, told, request_id = asked(lair, TRADING, "ann", X_Conversation_ID="now")
+    assert told == "history=0, recall=3"
+    [prompt] = [message["content"] for message in bodies[-1]["messages"]]
+    weekday = f"{datetime.fromisoformat(days['silver']):%A}"
+    speakers = ("user", "assistant", "user")
+    quotes = [
+        f'- {weekday} {days["silver"]}, conversation "silver", the {speaker} said:\n  > {text}\n'
+        for speaker, text in zip(speakers, PAST[7, "silver"], strict=True)
+    ]
+    head, *rest = prompt.splitlines(keepends=True)
+    assert head == f"{MARK}\n"
+    assert "".join(rest[2:]) == f"{''.join(quotes)}</lair-memory>\n\n{TRADING}"
+    told_why = lair.get(f"/memory/recalls/{request_id}", X_User_ID="ann")
+    assert told_why["query"] == TRADING
+    assert f"{told_why['context']}\n\n{TRADING}" == prompt
+    found = [passage["conversation_id"] for passage in told_why["candidates"]]
+    assert found[:3] == ["silver"] * 3
+    assert {"cinema", "kitten", "garden", "bread"}.isdisjoint(found)
+    for passage in told_why["candidates"]:
+        assert passage["created_at"].startswith(days[passage["conversation_id"]])
+    status, _ = get(f"{lair.url}/memory/recalls/{request_id}", {"X-User-ID": "bob"})
+    assert status == 404
+
+
+@pytest.mark.timeout(2 * PATIENCE_SECONDS)
+def test_the_answer_is_that_of_the_week_that_is_asked_about(
+    weeks: tuple[Lair, dict[str, str]], heard: tuple[str, list[dict[str, Any]]]
+) -> None:
+    """A month ago the favourite colour was another one: the model would tell either."""
+    (lair, _), bodies = weeks, heard[1]
+    answer, _, _ = asked(lair, COLOUR_QUESTION, "ann", X_Conversation_ID="colours")
+    prompt = bodies[-1]["messages"][-1]["content"]
+    assert "  > For the trading charts: My favourite colour is teal.\n" in prompt
+    assert "colour is red" not in prompt
+    assert answer == "Your favourite colour is teal."
+
+
+@pytest.mark.timeout(2 * PATIENCE_SECONDS)
+@pytest.mark.parametrize("question", [TRADING, COLOUR_QUESTION])
+def test_another_user_gets_nothing_of_it(
+    weeks: tuple[Lair, dict[str, str]],
+    heard: tuple[str, list[dict[str, Any]]],
+    question: str,
+) -> None:
+    (lair, _), bodies = weeks, heard[1]
+    user = f"bob-{question}"
+    answer, told, _ = asked(lair, question, user, X_Conversation_ID="bobs")
+    assert "recall" not in told
+    for words in (MARK, "silver", "teal", "oil"):
+        assert words not in json.dumps(bodies[-1])
+    assert "teal" not in answer
+    anns = {text for texts in PAST.values() for text in texts}
+    assert anns.isdisjoint(found(lair, TRADING, user))

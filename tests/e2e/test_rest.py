@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway.dialects.usage_names import DIMENSIONS, MEASURES
 from tests.e2e.stack import Lair, eventually, request
 
 ANA = {"X-User-ID": "rest-ana"}
@@ -141,6 +142,7 @@ def test_what_was_used_is_the_same_in_every_report(lair: Lair, ana: Rest) -> Non
     assert day["tokens"] == dashboard["tokens"]["total"] > 0
     last = reports["activity"]["days"][-1]
     assert (last["date"], last["requests"], last["level"]) == (day["date"], 1, 1)
+    assert reports["activity"]["all_time_longest_streak"]["first"] == day["date"]
     assert len(reports["activity"]["days"]) == 365
     assert reports["models"]["models"] == dashboard["models"]
     assert reports["providers"]["locations"] == dashboard["locations"]
@@ -148,3 +150,48 @@ def test_what_was_used_is_the_same_in_every_report(lair: Lair, ana: Rest) -> Non
     [record] = reports["recent"]["requests"]
     p50 = reports["latency"]["total"]["duration_ms"]["p50"]
     assert p50 == pytest.approx(record["duration_ms"], rel=0.2)
+
+
+def test_any_figure_is_asked_for_by_name(lair: Lair, ana: Rest) -> None:
+    lair.chat("Hi", **ANA, **{"X-Project": "rest-figures", "X-Enable-Memory": "false"})
+    scope = {"project": "rest-figures", "tz": "Asia/Kathmandu"}
+    names = list(MEASURES)
+
+    def counted() -> Any:
+        _, table = ana.ask("GET", "/metrics/query", measures=names, **scope)
+        return table if table["rows"][0]["values"][0] else None
+
+    table = eventually(counted, what="the request is counted")
+    [row] = table["rows"]
+    figures = dict(zip(table["measures"], row["values"], strict=True))
+    assert (figures["requests"], figures["ok"], figures["success_rate"]) == (1, 1, 1)
+    # The backend is in the house, so that its cost is known to be nothing.
+    assert (figures["cost_usd"], figures["unpriced"], figures["users"]) == (0, 0, 1)
+    assert figures["tokens"] == figures["prompt_tokens"] + figures["completion_tokens"] > 0
+    assert figures["duration_ms_p50"] == pytest.approx(figures["duration_ms"], rel=0.011)
+    body = {"measures": ["tokens"], "dimensions": list(DIMENSIONS), "granularity": "day", **scope}
+    _, by_day = ana.ask("POST", "/metrics/query", body)
+    assert [row["values"] for row in by_day["rows"]] == [[figures["tokens"]]]
+    status, refused = ana.ask("GET", "/metrics/query", measures="beauty")
+    assert (status, refused["error"]["param"]) == (400, "measures")
+    assert "those are requests, " in refused["error"]["message"]
+
+
+def test_where_requests_went_and_what_they_saved_is_told(lair: Lair, ana: Rest) -> None:
+    lair.chat("Hi", **ANA, **{"X-Project": "rest-savings", "X-Enable-Memory": "false"})
+    scope = {"project": "rest-savings", "tz": "UTC"}
+
+    def counted() -> Any:
+        routes = ana.ask("GET", "/metrics/routing", **scope)[1]["routes"]
+        return routes or None
+
+    [route] = eventually(counted, what="the request is counted")
+    assert (route["requests"], route["ok"]) == (1, 1)
+    _, saved = ana.ask("GET", "/metrics/savings", **scope)
+    assert (saved["total"]["requests"], saved["total"]["confidence"]) == (1, "unknown")
+    assert [it["model"] for it in saved["models"]] == [route["model"]]
+    assert [it["watts"] for it in saved["backends"] if it["backend"] == route["backend"]] == [None]
+    assert ana.ask("GET", "/metrics/unpriced", **scope) == (200, {"models": []})
+    year = datetime.now(UTC).year
+    _, card = ana.ask("GET", f"/metrics/wrapped/{year}", hide_names="true", **scope)
+    assert (card["requests"], card["models"][0]["name"]) == (1, "")

@@ -20,8 +20,8 @@ from tests.fakes.answers import Answer, completion, reply
 from tests.fakes.openai_server import OpenAIServer
 
 # Alice says these and nobody else does, so where one shows up, something of hers does.
-SECRETS = ("zebra-7741", "heron-5520", "otter-3318", "lynx-9906", "raven-1207")
-_SAID, _ANSWERED, _TITLED, _NOTED, _LISTED = SECRETS
+SECRETS = ("zebra-7741", "heron-5520", "otter-3318", "lynx-9906", "raven-1207", "stork-4471")
+_SAID, _ANSWERED, _TITLED, _NOTED, _LISTED, _REMEMBERED = SECRETS
 
 
 class Person:
@@ -113,6 +113,11 @@ async def settle_in(alice: Person) -> Prey:
         "POST", "/memory/conversations", {"title": f"Vault {_TITLED}", "tags": ["safe"]}
     )
 
+    note = await alice.gets(
+        *("POST", "/memory/notes"),
+        {"text": f"The vault's spare code is {_REMEMBERED}.", "project": project, "pinned": True},
+    )
+
     async def answers() -> tuple[int, int, int]:
         asked, _ = await alice.asks("GET", f"/v1/responses/{response['id']}")
         found = await alice.gets("GET", "/memory/search?q=vault")
@@ -132,13 +137,15 @@ async def settle_in(alice: Person) -> Prey:
         *(each["id"] for each in items["data"]),
         recent["requests"][0]["request_id"],
     )
-    return Prey("alice", project, session, names, repeat)
+    chat_kept = await alice.gets("GET", "/memory/conversations/alice-chat")
+    numbers = (note["message_id"], *(message["id"] for message in chat_kept["messages"]))
+    return Prey("alice", project, session, names, numbers, repeat)
 
 
 async def everything_of(person: Person, prey: Prey) -> dict[str, str]:
     """Return what somebody sees of their own, without what changes by looking."""
     paths = ["/memory/conversations", "/memory/stats", "/metrics/recent", "/metrics/dashboard"]
-    paths += ["/v1/chat/completions", "/memory/search?q=vault"]
+    paths += ["/v1/chat/completions", "/memory/search?q=vault", "/memory/notes"]
     paths += [f"/memory/conversations/{name}" for name in prey.ids]
     paths += [f"/v1/responses/{name}" for name in prey.ids]
     paths += [f"/v1/conversations/{name}/items" for name in prey.ids]
@@ -196,6 +203,7 @@ async def test_what_is_tried_does_reach_the_owner_of_the_data(
     assert operations >= {
         "GET /memory/conversations",
         "GET /memory/conversations/{id}",
+        "GET /memory/notes",
         "GET /memory/search",
         "GET /v1/chat/completions",
         "GET /v1/chat/completions/{id}",

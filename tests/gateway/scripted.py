@@ -9,21 +9,22 @@ from typing import Any
 
 from lair.common.v1.chat_pb2 import Message
 from lair.memory.v1 import conversation_service_pb2 as conversations_pb2
+from lair.memory.v1 import memory_service_pb2 as memory_pb2
 from lair.memory.v1 import recall_service_pb2 as recall_pb2
 from lair.memory.v1.conversation_pb2 import Conversation, StoredMessage
 from lair.memory.v1.conversation_service_pb2_grpc import (
     ConversationServiceServicer,
     add_ConversationServiceServicer_to_server,
 )
+from lair.memory.v1.memory_service_pb2_grpc import (
+    MemoryServiceServicer,
+    add_MemoryServiceServicer_to_server,
+)
 from lair.memory.v1.recall_service_pb2_grpc import (
     RecallServiceServicer,
     add_RecallServiceServicer_to_server,
 )
-from lair.metrics.v1 import report_service_pb2 as reports_pb2
-from lair.metrics.v1.report_service_pb2_grpc import (
-    ReportServiceServicer,
-    add_ReportServiceServicer_to_server,
-)
+from lair.metrics.v1.report_service_pb2_grpc import add_ReportServiceServicer_to_server
 from lair.router.v1 import router_service_pb2 as router_pb2
 from lair.router.v1.chat_pb2 import (
     ChatCall,
@@ -44,6 +45,7 @@ from lair.router.v1.router_service_pb2_grpc import (
 )
 from svckit.errors import ServiceError, invalid_field
 from svckit.grpc_server import Servicers
+from tests.gateway.scripted_metrics import ScriptedMetrics
 
 # One step of a stream: events for one message, something to wait for, or a failure.
 Step = Sequence[ChatEvent] | asyncio.Event | Exception
@@ -191,8 +193,8 @@ class ScriptedRouter(RouterServiceServicer):
 
 
 @dataclass
-class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
-    """Holds the conversations it is given."""
+class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer, MemoryServiceServicer):
+    """Holds the conversations and notes it is given."""
 
     conversations: list[Conversation] = field(default_factory=list)
     messages: list[StoredMessage] = field(default_factory=list)
@@ -205,6 +207,8 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
         default_factory=conversations_pb2.GetStatsResponse
     )
     found: recall_pb2.SearchResponse = field(default_factory=recall_pb2.SearchResponse)
+    notes: list[memory_pb2.Note] = field(default_factory=list)
+    forgotten: memory_pb2.ForgetResponse = field(default_factory=memory_pb2.ForgetResponse)
     requests: list[Any] = field(default_factory=list)
 
     async def ListConversations(self, request: Any, context: Any) -> Any:
@@ -275,29 +279,44 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
     async def GetIndexStatus(self, request: Any, context: Any) -> Any:
         return self.index
 
-
-@dataclass
-class ScriptedMetrics(ReportServiceServicer):
-    """Gives the reports it is given."""
-
-    dashboard: reports_pb2.GetDashboardResponse = field(
-        default_factory=reports_pb2.GetDashboardResponse
-    )
-    latency: reports_pb2.GetLatencyResponse = field(default_factory=reports_pb2.GetLatencyResponse)
-    page: reports_pb2.ListRequestsResponse = field(default_factory=reports_pb2.ListRequestsResponse)
-    requests: list[Any] = field(default_factory=list)
-
-    async def GetDashboard(self, request: Any, context: Any) -> Any:
+    async def Remember(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        return self.dashboard
+        note = memory_pb2.Note(
+            message_id=7,
+            text=request.text,
+            project=request.project,
+            pinned=request.pinned,
+            role="user",
+        )
+        return memory_pb2.RememberResponse(note=note)
 
-    async def GetLatency(self, request: Any, context: Any) -> Any:
+    async def ListNotes(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        return self.latency
+        return memory_pb2.ListNotesResponse(notes=self.notes, next_page_token="next")
 
-    async def ListRequests(self, request: Any, context: Any) -> Any:
+    async def PinMessage(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        return self.page
+        note = self._note(request.message_id)
+        note.pinned, note.project = not request.unpin, request.project
+        return memory_pb2.PinMessageResponse(note=note)
+
+    async def CorrectMessage(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        note = self._note(request.message_id)
+        note.text = request.text
+        return memory_pb2.CorrectMessageResponse(note=note)
+
+    async def Forget(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return self.forgotten
+
+    def _note(self, number: int) -> memory_pb2.Note:
+        for note in self.notes:
+            if note.message_id == number:
+                return note
+        raise ServiceError(
+            "MESSAGE_NOT_FOUND", f"there is no message {number}", message_id=str(number)
+        )
 
 
 def servicers(
@@ -311,6 +330,7 @@ def servicers(
             lambda server: add_RouterServiceServicer_to_server(router, server),
             lambda server: add_ConversationServiceServicer_to_server(memory, server),
             lambda server: add_RecallServiceServicer_to_server(memory, server),
+            lambda server: add_MemoryServiceServicer_to_server(memory, server),
             lambda server: add_ReportServiceServicer_to_server(metrics, server),
         ),
     )

@@ -18,10 +18,10 @@ from gateway.headers import (
 )
 from gateway.hints import (
     add_memory_hints,
-    forbids_memory,
     read_memory_hints,
     read_route_hints,
     read_untraced,
+    standing_policy,
 )
 from gateway.idempotency import IDEMPOTENCY_KEY
 from gateway.identity import PROJECT_HEADERS, SESSION_HEADERS, read_caller
@@ -86,11 +86,10 @@ def test_memory_is_switched_by_header(value, policy):
         ({}, "memory", "", "UNSPECIFIED"),
     ],
 )
-def test_what_memory_does_is_read_from_headers_else_the_model_else_the_key(
+def test_what_memory_does_is_read_from_headers_else_the_model_else_the_standing_policy(
     sent, model, default, policy
 ):
-    key, _ = make_key(memory_policy=default)
-    hints = read_memory_hints(CIMultiDict(sent), key, model=model)
+    hints = read_memory_hints(CIMultiDict(sent), default, model=model)
     assert MemoryPolicy.Name(hints.policy) == f"MEMORY_POLICY_{policy}"
 
 
@@ -117,11 +116,21 @@ def test_what_a_body_wants_forgotten_is_kept_by_no_header(said, wished, policy):
     assert memory == MemoryHints(policy=value(policy), conversation_id="of the body")
 
 
-def test_only_a_keys_policy_of_off_forbids_memory():
-    assert forbids_memory(make_key(memory_policy="off")[0])
-    assert not forbids_memory(make_key(memory_policy="recall")[0])
-    assert not forbids_memory(make_key()[0])
-    assert not forbids_memory(None)
+@pytest.mark.parametrize(
+    ("key", "project", "standing"),
+    [
+        ("", "", ""),
+        ("store", "", "store"),
+        ("", "recall", "recall"),
+        ("full", "store", "store"),
+        ("recall", "full", "recall"),
+        ("store", "recall", "off"),
+        ("off", "full", "off"),
+        ("full", "full", "full"),
+    ],
+)
+def test_of_two_policies_stands_what_both_allow(key, project, standing):
+    assert standing_policy([key, project]) == standing_policy([project, key]) == standing
 
 
 @pytest.mark.parametrize(

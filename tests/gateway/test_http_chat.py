@@ -232,6 +232,13 @@ async def test_a_stream_without_any_event_is_an_http_failure(stack: Stack):
         assert reply.status == 502
 
 
+async def said_next(incoming):
+    """Return the next frame that is no keep-alive, of which a slow machine sends more."""
+    while (frame := await anext(incoming)) == ": keep-alive":
+        pass
+    return frame
+
+
 async def test_silence_before_the_answer_is_filled_with_comments_and_positions():
     closer, go = asyncio.Event(), asyncio.Event()
     async with Stack().running(keepalive_seconds=0.05) as stack:
@@ -241,10 +248,10 @@ async def test_silence_before_the_answer_is_filled_with_comments_and_positions()
             assert reply.status == 200
             assert reply.headers["x-conversation-id"] == "conv-9"
             incoming = frames(reply)
-            assert await anext(incoming) == ": waiting, 3 ahead"
+            assert await said_next(incoming) == ": waiting, 3 ahead"
             assert await anext(incoming) == ": keep-alive"
             closer.set()
-            assert await anext(incoming) == ": waiting, next in line"
+            assert await said_next(incoming) == ": waiting, next in line"
             go.set()
             rest = [frame async for frame in incoming]
     assert content(rest) == "x"

@@ -121,6 +121,8 @@ async def test_health_is_ok_when_all_is_well(stack: Stack):
         "error": None,
         "indexed": 3,
         "pending": 0,
+        "failed": 0,
+        "failure": None,
     }
 
 

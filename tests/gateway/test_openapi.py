@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,12 +18,18 @@ from gateway.openapi.operations import OPERATIONS, TAGS
 from gateway.openapi.schemas import SCHEMAS
 from gateway.routes import ROUTES
 from lair.memory.v1.conversation_pb2 import Conversation
+from lair.memory.v1.memory_service_pb2 import Note
 from lair.metrics.v1 import report_service_pb2 as reports_pb2
 from lair.metrics.v1.usage_pb2 import Attempt, RequestRecord
 from lair.router.v1.router_service_pb2 import Backend, RouteCandidate
 from tests.gateway.conftest import CHAT, Stack
 
 DOCUMENT = json.loads(document_json())
+# Of paths that are no whole address.
+ADDRESSES = {
+    "/metrics/query": "/metrics/query?measures=requests&dimensions=model",
+    "/metrics/wrapped/{year}": "/metrics/wrapped/2026",
+}
 
 
 def entries() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -152,17 +159,22 @@ def validator(path: str, method: str, status: str) -> jsonschema_rs.Validator:
     "path",
     sorted(
         {"/", "/health", "/openapi.json", "/v1/models", "/v1/routing/config", "/providers"}
-        | {"/gaming-mode", "/memory/conversations", "/memory/stats"}
+        | {"/gaming-mode", "/memory/conversations", "/memory/notes", "/memory/stats"}
         | {route.path for route in ROUTES if route.path.startswith("/metrics/")}
+        - {"/metrics/live", "/metrics/export"}  # the one has no end, the other is no JSON
     ),
 )
 async def test_a_reply_is_as_the_document_says(stack: Stack, path: str):
     stack.router.backends = [Backend(name="b", url="http://b", local=True, tokens_per_second=2.5)]
     stack.memory.conversations = [Conversation(id="c", user_id="ana", tags=["t"])]
+    stack.memory.notes = [Note(message_id=2**53 + 1, text="Tea", pinned=True)]
     day = reports_pb2.DayActivity(date="2026-11-20", request_count=1)
     stack.metrics.dashboard = reports_pb2.GetDashboardResponse(days=[day], most_active_day=day)
     stack.metrics.page.records.append(RequestRecord(request_id="r", attempts=[Attempt()]))
-    status, body = await stack.get(path)
+    stack.metrics.savings.models.append(reports_pb2.Savings(model="m", kwh=0.5))
+    stack.metrics.table.rows.append(reports_pb2.QueryRow(keys=["m"], values=[1, math.nan]))
+    stack.metrics.routing.fallbacks.append(reports_pb2.Fallback(backend="b"))
+    status, body = await stack.get(ADDRESSES.get(path, path))
     assert status == 200
     validator(path, "get", "200").validate(body)
 
@@ -173,5 +185,9 @@ async def test_what_is_made_and_explained_is_as_the_document_says(stack: Stack):
         validator("/v1/routing/explain", "post", "200").validate(await reply.json())
     async with stack.http.post(f"{stack.url}/memory/conversations", json={}) as reply:
         validator("/memory/conversations", "post", "201").validate(await reply.json())
+    async with stack.http.post(f"{stack.url}/memory/notes", json={"text": "Tea"}) as reply:
+        validator("/memory/notes", "post", "201").validate(await reply.json())
+    async with stack.http.post(f"{stack.url}/memory/forget", json={"topic": "tea"}) as reply:
+        validator("/memory/forget", "post", "200").validate(await reply.json())
     async with stack.chat() as reply:
         validator("/v1/chat/completions", "post", "200").validate(await reply.json())

@@ -252,6 +252,7 @@ async def test_a_search_asks_the_same_by_query_and_by_body(stack: Stack, method)
                 create_time=TIME,
                 score=0.5,
                 lexical_score=0.25,
+                pinned=True,
             )
         ],
         degraded="meaning: off",
@@ -272,6 +273,8 @@ async def test_a_search_asks_the_same_by_query_and_by_body(stack: Stack, method)
                 "score": 0.5,
                 "lexical_score": 0.25,
                 "dense_score": None,
+                "pinned": True,
+                "corrected": False,
             }
         ],
         "degraded": "meaning: off",

@@ -11,8 +11,16 @@ from lair.metrics.v1.usage_pb2 import Attempt, RequestRecord, Status
 from tests.gateway.conftest import Stack
 
 TIME = Timestamp(seconds=1_700_000_000)
-TEA = reports_pb2.UsageShare(name="tea", request_count=3, token_count=30, request_ratio=0.75)
-RUM = reports_pb2.UsageShare(name="rum", request_count=1, request_ratio=0.25)
+TEA = reports_pb2.UsageShare(
+    name="tea",
+    request_count=3,
+    token_count=30,
+    request_ratio=0.75,
+    cost=reports_pb2.Cost(nano_usd=500_000_000),
+)
+RUM = reports_pb2.UsageShare(
+    name="rum", request_count=1, request_ratio=0.25, cost=reports_pb2.Cost(unpriced_count=1)
+)
 
 
 async def test_the_dashboard_is_plain_numbers(stack: Stack):
@@ -27,9 +35,17 @@ async def test_the_dashboard_is_plain_numbers(stack: Stack):
     )
     status, body = await stack.get("/metrics/dashboard")
     assert status == 200
-    assert body["most_active_day"] == {"date": "2026-11-21", "requests": 2**40, "tokens": 5}
+    assert body["most_active_day"] == {
+        "date": "2026-11-21",
+        "requests": 2**40,
+        "tokens": 5,
+        "cost_usd": None,
+        "unpriced": 0,
+    }
     assert body["started_date"] is None
-    assert body["models"] == [{"name": "m", "requests": 3, "tokens": 0, "ratio": 0.75}]
+    assert body["models"] == [
+        {"name": "m", "requests": 3, "tokens": 0, "ratio": 0.75, "cost_usd": None, "unpriced": 0}
+    ]
     assert body["tokens"]["total"] == 9
     assert body["statuses"] == {"ok": 3}
 
@@ -95,8 +111,9 @@ async def test_use_by_model_and_by_backend_is_told_with_its_sum(stack: Stack):
     stack.metrics.dashboard = reports_pb2.GetDashboardResponse(
         models=[TEA, RUM], backends=[TEA], locations=[TEA]
     )
-    tea = {"name": "tea", "requests": 3, "tokens": 30, "ratio": 0.75}
-    rum = {"name": "rum", "requests": 1, "tokens": 0, "ratio": 0.25}
+    tea = {"name": "tea", "requests": 3, "tokens": 30, "ratio": 0.75, "cost_usd": 0.5}
+    rum = {"name": "rum", "requests": 1, "tokens": 0, "ratio": 0.25, "cost_usd": None}
+    tea["unpriced"], rum["unpriced"] = 0, 1
     _, models = await stack.get("/metrics/models?project=p")
     assert models == {"requests": 4, "models": [tea, rum]}
     _, providers = await stack.get("/metrics/providers")
@@ -108,37 +125,36 @@ async def test_idle_days_stand_between_active_ones(stack: Stack):
     stack.metrics.dashboard = reports_pb2.GetDashboardResponse(
         time_zone="Europe/Berlin",
         days=[
-            reports_pb2.DayActivity(date="2025-02-27", request_count=2, token_count=9),
+            reports_pb2.DayActivity(
+                date="2025-02-27",
+                request_count=2,
+                token_count=9,
+                cost=reports_pb2.Cost(nano_usd=2 * 10**9),
+            ),
             reports_pb2.DayActivity(date="2025-03-01", request_count=8),
         ],
-        longest_streak_days=4,
     )
+    used = {"active": True}
+    idle = {"requests": 0, "tokens": 0, "active": False, "cost_usd": 0.0}
     _, daily = await stack.get("/metrics/daily?to=2025-03-02")
     assert daily == {
         "time_zone": "Europe/Berlin",
         "days": [
-            {"date": "2025-02-27", "requests": 2, "tokens": 9, "active": True},
-            {"date": "2025-02-28", "requests": 0, "tokens": 0, "active": False},
-            {"date": "2025-03-01", "requests": 8, "tokens": 0, "active": True},
-            {"date": "2025-03-02", "requests": 0, "tokens": 0, "active": False},
+            day | {"unpriced": 0}
+            for day in (
+                {**used, "date": "2025-02-27", "requests": 2, "tokens": 9, "cost_usd": 2.0},
+                {**idle, "date": "2025-02-28"},
+                # What it cost is not known.
+                {**used, "date": "2025-03-01", "requests": 8, "tokens": 0, "cost_usd": None},
+                {**idle, "date": "2025-03-02"},
+            )
         ],
     }
-    _, chart = await stack.get("/metrics/activity?from=2025-02-26&to=2025-03-01")
-    assert [(day["date"], day["weekday"], day["level"]) for day in chart["days"]] == [
-        ("2025-02-26", 2, 0),
-        ("2025-02-27", 3, 1),
-        ("2025-02-28", 4, 0),
-        ("2025-03-01", 5, 2),
-    ]
-    assert (chart["active_days"], chart["requests"], chart["longest_streak_days"]) == (2, 10, 4)
 
 
-async def test_nothing_used_is_no_day_but_a_whole_empty_chart(stack: Stack):
+async def test_nothing_used_is_no_day(stack: Stack):
     _, daily = await stack.get("/metrics/daily")
     assert daily["days"] == []
-    _, chart = await stack.get("/metrics/activity?tz=Asia/Kathmandu")
-    assert len(chart["days"]) == 365
-    assert {day["level"] for day in chart["days"]} == {0}
 
 
 async def test_latency_tells_what_was_not_measured_as_null(stack: Stack):

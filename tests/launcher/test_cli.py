@@ -26,6 +26,7 @@ SLOW = {"grpc", "aiohttp", "aiosqlite", "structlog", "uvloop", "xllamacpp"}
     [
         *(["status"], ["chat", "hi"], ["config", "show"], ["version"]),
         *(["gaming"], ["gaming", "on", "--for", "2h"], ["route", "hi"]),
+        *(["memory", "search", "tea"], ["memory", "forget", "7"], ["memory", "export"]),
     ],
 )
 def test_small_commands_load_no_service_and_nothing_slow(
@@ -69,6 +70,6 @@ def test_help_shows_what_people_run_and_hides_what_the_supervisor_runs(
     commands = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line}
     assert commands == {
         *("up", "chat", "status", "version", "config"),
-        *("gaming", "route", "reload", "keys"),
+        *("gaming", "route", "reload", "keys", "mcp", "import", "stats", "wrapped"),
         *("gateway", "router", "memory", "metrics"),
     }

@@ -113,6 +113,16 @@ def test_check_names_a_key_that_the_environment_lacks_and_a_kind_that_nobody_kno
     assert "did you mean 'openai'?" in err
 
 
+def test_check_names_a_provider_whose_prices_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backend = FILE.replace("env:CLOUD_KEY", "k") + 'provider = "opennai"\n'
+    (tmp_path / "lair.toml").write_text(backend)
+    code, out, err = run(capsys, "config", "check")
+    assert (code, out) == (78, "")
+    assert "no prices are known of 'opennai'; did you mean 'openai'?" in err
+
+
 def test_check_names_every_problem_in_a_line_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,3 +196,15 @@ def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> Non
 
     assert code == 0
     assert out.startswith("lair 0.")
+
+
+def test_check_refuses_a_projects_policy_that_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lair.toml").write_text('[projects."my app"]\nmemory_policy = "some"\n')
+    code, _, err = run(capsys, "config", "check")
+    assert code == 78
+    assert "projects.my app.memory_policy" in err
+    assert "'off', 'store', 'recall' or 'full'" in err
+    (tmp_path / "lair.toml").write_text('[projects."my app"]\nmemory_policy = "store"\n')
+    assert run(capsys, "config", "check")[0] == 0

@@ -228,14 +228,15 @@ async def test_child_that_starts_reloads_once_it_is_ready(
 async def test_child_that_was_restarted_reloads_only_once_it_is_ready_again(
     journal: Journal, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    leave = tmp_path / "leave"
+    killed, leave = asyncio.Event(), tmp_path / "leave"
 
     async def allowed() -> bool:
-        return len(journal.pids("able")) == 1 or leave.exists()
+        return not killed.is_set() or leave.exists()
 
     able = Child("able", journal.argv("able", "reloads"), allowed, reloads=True)
     async with supervised([[able]], environment) as supervisor:
         await until(lambda: len(journal.pids("able")) == 1)
+        killed.set()
         os.kill(journal.pids("able")[0], signal.SIGKILL)
         await until(lambda: len(journal.pids("able")) == 2)
         supervisor.reload()

@@ -16,8 +16,10 @@ from lair.common.v1.caller_pb2 import Caller
 from lair.common.v1.chat_pb2 import Message
 from lair.memory.v1 import conversation_pb2
 from lair.memory.v1 import conversation_service_pb2 as conversation
+from lair.memory.v1 import memory_service_pb2 as memory
 from lair.memory.v1 import recall_service_pb2 as recall
 from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from lair.memory.v1.memory_service_pb2_grpc import MemoryServiceStub
 from lair.memory.v1.recall_service_pb2_grpc import RecallServiceStub
 from memory_svc.embedding.base import Embedder, EmbeddingError, ModelStatus
 from memory_svc.main import open_service
@@ -29,6 +31,7 @@ from svckit.settings import Memory, Settings
 
 if TYPE_CHECKING:  # these stubs exist for the type checker only
     from lair.memory.v1.conversation_service_pb2_grpc import ConversationServiceAsyncStub
+    from lair.memory.v1.memory_service_pb2_grpc import MemoryServiceAsyncStub
     from lair.memory.v1.recall_service_pb2_grpc import RecallServiceAsyncStub
 
 DAY_US = 86_400_000_000
@@ -101,6 +104,7 @@ class Memories:
 
     conversations: ConversationServiceAsyncStub
     recall: RecallServiceAsyncStub
+    keeping: MemoryServiceAsyncStub
     requests: int = field(default=0)
 
     async def say(
@@ -147,6 +151,34 @@ class Memories:
 
     async def found(self, query: str, **request: Any) -> list[str]:
         return [passage.text for passage in (await self.search(query, **request)).passages]
+
+    async def recalled(self, *said: str, own: str = "now", **request: Any) -> recall.RecallResponse:
+        """Recall for a user who says these things in the conversation `own`."""
+        asked = recall.RecallRequest(
+            messages=[user(text) for text in said],
+            filter=recall.SearchFilter(exclude_conversation_id=own),
+            **request,
+        )
+        return await self.recall.Recall(asked, timeout=10)
+
+    async def remember(self, text: str, **request: Any) -> memory.Note:
+        """Write a note."""
+        asked = memory.RememberRequest(text=text, **request)
+        return (await self.keeping.Remember(asked, timeout=10)).note
+
+    async def notes(self, **request: Any) -> memory.ListNotesResponse:
+        return await self.keeping.ListNotes(memory.ListNotesRequest(**request), timeout=10)
+
+    async def pin(self, message_id: int, **request: Any) -> memory.Note:
+        asked = memory.PinMessageRequest(message_id=message_id, **request)
+        return (await self.keeping.PinMessage(asked, timeout=10)).note
+
+    async def correct(self, message_id: int, text: str, **request: Any) -> memory.Note:
+        asked = memory.CorrectMessageRequest(message_id=message_id, text=text, **request)
+        return (await self.keeping.CorrectMessage(asked, timeout=10)).note
+
+    async def forget(self, **request: Any) -> memory.ForgetResponse:
+        return await self.keeping.Forget(memory.ForgetRequest(**request), timeout=10)
 
     async def status(self) -> recall.GetIndexStatusResponse:
         return await self.recall.GetIndexStatus(recall.GetIndexStatusRequest(), timeout=10)
@@ -199,4 +231,6 @@ async def running(
         serving(servicers, "127.0.0.1:0", grace_seconds=0) as port,
         connect(f"127.0.0.1:{port}") as channel,
     ):
-        yield Memories(ConversationServiceStub(channel), RecallServiceStub(channel))
+        yield Memories(
+            ConversationServiceStub(channel), RecallServiceStub(channel), MemoryServiceStub(channel)
+        )

@@ -16,9 +16,7 @@ _PLAIN: dict[str, tuple[Any, Any]] = {
     "window": (0, np.float32),
     "wide": (0, np.float32),
     "coverage": (0, np.float32),
-    "window_coverage": (0, np.float32),
     "matched": (0, np.int64),
-    "window_matched": (0, np.int64),
     "near": (0, np.float32),
     "around": (0, np.float32),
     "vicinity": (0, np.float32),
@@ -30,7 +28,7 @@ def evidence(
     *candidates: dict[str, Any],
     words: int = 2,
     compared: bool = True,
-    agreement: float = 0.5,
+    agreement: float = 1.0,
     mean_length: float = 20.0,
 ) -> Evidence:
     """Return evidence with a row for each candidate, numbered from 0 unless it says its `id`."""
@@ -53,8 +51,7 @@ def by_words(matched: int, *, words: int = 2, **other: Any) -> dict[str, Any]:
     """Return a candidate that has some of the question's words, as rare as each other."""
     share = matched / words
     scores = dict.fromkeys(("turn", "window", "wide"), float(matched))
-    shares = dict.fromkeys(("coverage", "window_coverage"), share)
-    return {"matched": matched, "window_matched": matched, **scores, **shares, **other}
+    return {"matched": matched, "coverage": share, **scores, **other}
 
 
 def by_meaning(cosine: float, **other: Any) -> dict[str, Any]:

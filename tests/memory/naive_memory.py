@@ -42,15 +42,39 @@ class NaiveConversation:
     def append(
         self, name: str, *, start: Path, system: str, sent: Path, reply: str | None, tokens: int
     ) -> None:
-        path = start + sent
+        begin, first, new = (start, len(start), sent) if start else self.rejoined(sent)
+        path = begin + new
         answer = (*path, ("assistant", reply)) if reply is not None else None
-        self.turns[name] = NaiveTurn(system, path, len(sent), answer, tokens)
+        self.turns[name] = NaiveTurn(system, path, len(path) - first, answer, tokens)
         end = answer or path
         for length in range(1, len(end) + 1):
             if end[:length] not in self.ages:
                 self.clock += 1
                 self.ages[end[:length]] = self.clock
         self.head = end or self.head
+
+    def before_attempt(self, sent: Path) -> Path:
+        """Return what comes before `sent` at the end of the active path, if it stands there."""
+        if sent and self.head[-len(sent) :] == sent:
+            return self.head[: len(self.head) - len(sent)]
+        return self.head
+
+    def rejoined(self, sent: Path) -> tuple[Path, int, Path]:
+        """Return the path that `sent`, from the root, goes on, its first place, and what is new.
+
+        What is known of its beginning stays; what it repeats behind that, up to its last
+        answer, may stand further down: best on the active path, else where it came last.
+        """
+        known = max(n for n in range(len(sent) + 1) if not n or sent[:n] in self.ages)
+        rest = sent[known:]
+        count = max((n + 1 for n, said in enumerate(rest) if said[0] == "assistant"), default=0)
+        for end in self._ends() if count else ():
+            if end[:known] != sent[:known]:
+                continue
+            for last in range(len(end), known + count - 1, -1):
+                if end[last - count : last] == rest[:count]:
+                    return end[:last], 0 if known else last - count, rest[count:]
+        return sent[:known], 0, rest
 
     def delete_turn(self, name: str) -> int:
         path, gone = self.turns.pop(name).end(), 0
@@ -97,6 +121,12 @@ class NaiveConversation:
     def _is_kept(self, path: Path) -> bool:
         followed = any(_begins(other, path) and other != path for other in self.ages)
         return followed or any(path in turn.own() for turn in self.turns.values())
+
+    def _ends(self) -> list[Path]:
+        """Return the active path, and then the others, those that ended last first."""
+        ends = [p for p in self.ages if not any(_begins(q, p) and q != p for q in self.ages)]
+        others = [end for end in ends if end != self.head]
+        return [self.head, *sorted(others, key=self.ages.__getitem__, reverse=True)]
 
     def _newest_end(self, start: Path) -> Path:
         beneath = [path for path in self.ages if _begins(path, start)]

@@ -312,12 +312,12 @@ class TestOwners:
 
 class TestChanges:
     async def test_an_update_changes_what_it_names(self, memories: Memories):
-        await memories.say("c", [user("hi")])
+        await memories.say("c", [user("Plan my trip")])
         update = conversation.UpdateConversationRequest(
             conversation_id="c", tags=conversation.Tags(tags=["fun"])
         )
         changed = (await memories.conversations.UpdateConversation(update)).conversation
-        assert (changed.title, changed.tags) == ("hi", ["fun"])
+        assert (changed.title, changed.tags) == ("Plan my trip", ["fun"])
         update = conversation.UpdateConversationRequest(conversation_id="c", title="Greeting")
         changed = (await memories.conversations.UpdateConversation(update)).conversation
         assert (changed.title, changed.tags) == ("Greeting", ["fun"])

@@ -27,6 +27,8 @@ def near(question: str, *days: tuple[int, int, int]) -> list[float]:
         ("What happened on the 8th of May, 2023", (2023, 5, 10), (2023, 4, 20)),
         ("on 2023-05-08?", (2023, 5, 9), (2023, 5, 30)),
         ("What did I buy in May 2023?", (2023, 5, 15), (2023, 7, 1)),
+        ("What did I buy on 8 Jun. 2023?", (2023, 6, 9), (2023, 7, 30)),
+        ("What did I buy in Sept 2023?", (2023, 9, 15), (2023, 11, 1)),
         ("What did I buy in May?", (2022, 5, 15), (2022, 7, 1)),
         ("What did I do around New Year, 1 January?", (2024, 1, 2), (2024, 2, 1)),
         ("What did I do on 30 December?", (2022, 1, 1), (2022, 1, 20)),
@@ -51,7 +53,16 @@ def test_what_was_said_then_is_near(
 
 @pytest.mark.parametrize(
     "question",
-    ["What may I eat?", "We march on", "is 2024 a prime?", "31 June 2023", "one more", "", "0 May"],
+    [
+        "What may I eat?",
+        "We march on",
+        "is 2024 a prime?",
+        "Jan said so",
+        "31 June 2023",
+        "one more",
+        "",
+        "0 May",
+    ],
 )
 def test_what_names_no_time_prefers_none(question: str):
     assert near(question, (2024, 6, 12), (2024, 5, 15), (2023, 6, 30)) == [0, 0, 0]

@@ -7,7 +7,6 @@ import pytest
 from lair.common.v1.chat_pb2 import Message
 from memory_svc.conversations import history_of, refusal
 from memory_svc.model import History, PathNode, TreePath, Turn
-from memory_svc.titles import title_of
 from memory_svc.tree import ROOT, chain
 from tests.memory.chats import assistant, system, user
 
@@ -41,6 +40,20 @@ def test_stored_system_messages_stand_in_for_missing_ones():
 def test_an_unanswered_attempt_is_not_repeated():
     stored = path(*SAID, user("who am I?"))
     assert history_of(stored, [user("who am I?")]) == History(SAID, 0, head(*SAID))
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "error"])
+def test_neither_is_an_attempt_whose_answer_broke_off(ending: str):
+    *before, last = path(*SAID, user("who am I?"), assistant("An")).nodes
+    stored = TreePath((), (*before, replace(last, finish_reason=ending)))
+    assert history_of(stored, [user("who am I?")]) == History(SAID, 0, head(*SAID))
+    assert history_of(stored, [user("go on")]).head == last.hash.hex()
+
+
+def test_nor_one_that_is_known_to_be_repeated():
+    stored = path(*SAID, user("who am I?"), assistant("Ann"))
+    assert history_of(stored, [user("who am I?")], answered=True) == History(SAID, 0, head(*SAID))
+    assert history_of(stored, [user("and you?")], answered=True).head == stored.nodes[-1].hash.hex()
 
 
 def test_an_unanswered_first_attempt_leaves_no_history():
@@ -78,15 +91,3 @@ def test_a_refusal_names_what_is_wrong(turn: Turn, named: str):
 def test_a_turn_at_the_limits_is_not_refused():
     assert refusal(replace(TURN, conversation_id="c" * 256)) == ""
     assert refusal(replace(TURN, messages=(), reply=assistant("hi"))) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "title"),
-    [
-        ("\n  \n```\n## Plan   the trip\nmore", "Plan the trip"),
-        ("?!\n...", ""),
-        ("w" * 81, "w" * 79 + "…"),
-    ],
-)
-def test_a_title_is_the_first_line_that_says_something(text: str, title: str):
-    assert title_of([assistant("before"), user(text), user("after")]) == title

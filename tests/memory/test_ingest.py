@@ -41,7 +41,8 @@ async def test_a_text_that_cannot_be_embedded_is_given_up_after_three_attempts(t
     async with open_local_store(tmp_path / "m.db") as store:
         await say(store, "a", "good", "poison", "also good")
         indexing = asyncio.create_task(Indexer(store, embedder).run())
-        assert await settled(store, embedder) == IndexCounts(2, 0)
+        why = "cannot stomach poison"
+        assert await settled(store, embedder) == IndexCounts(2, 0, failed=1, failure=why)
         indexing.cancel()
         alone = [text for text in embedder.attempts if text == "poison"]
         # Each attempt is made among others first, then by itself.

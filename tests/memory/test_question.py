@@ -14,10 +14,69 @@ def test_the_only_speaker_whom_it_names_is_noted_and_left_out():
     assert question.words == ("dog", "eat")
 
 
-def test_of_several_speakers_none_is_preferred():
-    question = read_question("Where did Caroline meet melanie?", SPEAKERS, 0)
-    assert question.named == ""
-    assert question.words == ("meet",)
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Where did caroline meet Melanie?", "Caroline"),
+        ("What did Melanie say about Caroline's dog?", "Melanie"),
+        ("What did Caroline's dog do to Melanie?", "Melanie"),
+        ("Where did Caroline and Melanie meet?", ""),
+        ("Which pets do Caroline, Melanie and Mary Ann like?", ""),
+        ("Is Caroline's dog like Melanie's?", ""),
+        ("When did Caroline say that Caroline left?", "Caroline"),
+    ],
+)
+def test_of_several_speakers_the_first_that_owns_nothing_is_asked_for(text: str, named: str):
+    question = read_question(text, SPEAKERS, 0)
+    assert question.named == named
+    assert not {"caroline", "melanie"} & set(question.words)
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [
+        ("Which framework did I choose?", "user"),
+        ("When is my deadline?", "user"),
+        ("Which book did you recommend to me?", "assistant"),
+        ("the list you gave me", "assistant"),
+        ("Could you write a haiku?", ""),
+        ("Which US cities are large?", ""),
+        ("Can you list the planets?", ""),
+        ("What was your advice on taxes?", "assistant"),
+        ("What is the capital of Peru?", ""),
+    ],
+)
+def test_i_and_you_say_whose_words_are_asked_for(text: str, role: str):
+    assert read_question(text, (), 0).role == role
+
+
+@pytest.mark.parametrize(
+    ("text", "personal"),
+    [
+        ("Which framework did I choose?", True),
+        ("What did you recommend?", True),
+        ("What did Caroline choose?", True),
+        ("How do I center a div?", False),
+        ("Can you write a function for me?", False),
+        ("Show me how to sort a list", False),
+        ("What should I know about my tax?", True),
+    ],
+)
+def test_what_only_a_memory_answers_is_personal(text: str, personal: bool):
+    assert read_question(text, SPEAKERS, 0).personal is personal
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("What did we discuss last week about trading?", ("trading",)),
+        ("what did I eat two days ago", ("eat",)),
+        ("What did we talk about yesterday?", ()),
+        ("What was due on 5 May 2023?", ("due", "5", "2023")),
+    ],
+)
+def test_how_long_ago_is_no_word_to_look_for_and_a_date_is(text: str, words: tuple[str, ...]):
+    assert read_question(text, (), 0).words == words
 
 
 def test_names_of_several_words_are_known():

@@ -25,15 +25,17 @@ def ids(found: Evidence, question: Question = PLAIN, *, threshold: float = 0.35)
         (1, 1, None, True),
         (1, 0, None, False),
         (3, 1, None, False),
-        (3, 2, None, True),
-        (4, 2, 0.0, True),
-        (4, 1, 0.34, False),
-        (4, 0, 0.35, True),
-        (0, 0, 0.4, True),
+        (5, 2, None, True),
+        (4, 4, 0.0, True),
+        (4, 2, 0.3, False),
+        (4, 2, 0.35, True),
+        (4, 0, 0.4, False),
+        (4, 0, 0.45, True),
+        (0, 0, 0.36, True),
         (0, 0, None, False),
     ],
 )
-def test_enough_words_or_enough_likeness_makes_relevant(
+def test_relevant_is_what_fits_by_meaning_and_by_words(
     words: int, matched: int, cosine: float | None, relevant: bool
 ):
     candidate = by_words(matched, words=max(words, 1)) | by_meaning(cosine or 0.0)
@@ -41,28 +43,43 @@ def test_enough_words_or_enough_likeness_makes_relevant(
     assert bool(ids(found)) is relevant
 
 
-@pytest.mark.parametrize(("words", "enough"), [(1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (10, 4)])
-def test_enough_words_in_a_window_make_relevant(words: int, enough: int):
-    for matched, relevant in ((enough - 1, False), (enough, True)):
-        spread = {"window_matched": matched, "window": 1.0, "window_coverage": 0.2}
-        assert bool(ids(evidence(spread, words=words, compared=False))) is relevant
+@pytest.mark.parametrize("cosine", [0.01, 0.3, 0.99])
+def test_a_threshold_of_0_finds_whatever_fits_best_and_1_nothing(cosine: float):
+    found = evidence(by_words(1, words=2) | by_meaning(cosine))
+    assert ids(found, threshold=0) == [0]
+    assert ids(found, threshold=1) == []
+
+
+def test_even_a_threshold_of_0_finds_nothing_where_nothing_fits():
+    assert ids(evidence({}, by_meaning(-0.2)), threshold=0) == []
 
 
 def test_an_answer_beside_what_was_asked_for_is_found_and_small_talk_is_not():
     asked = by_words(2) | by_meaning(0.6)
-    beside: dict[str, Any] = {"window_matched": 2, "window": 2.0, "window_coverage": 1.0}
-    answer, small_talk = beside | {"near": 0.2, "around": 0.5}, beside | {"near": 0.01}
+    answer: dict[str, Any] = {"window": 2.0, "coverage": 1.0, "near": 0.2, "around": 0.5}
+    small_talk = answer | {"near": 0.0}
     assert ids(evidence(asked, answer, small_talk)) == [0, 1]
 
 
-def test_what_is_much_worse_than_the_best_is_left_out():
-    assert ids(evidence(by_words(2), by_words(1), by_meaning(0.2))) == [0, 1]
+def test_what_fits_much_less_than_the_best_is_left_out():
+    best = by_words(2) | by_meaning(0.8)
+    found = evidence(best, by_words(1) | by_meaning(0.2), by_meaning(0.2))
+    assert ids(found) == [0, 1]
+
+
+def test_what_is_asked_by_time_alone_is_what_was_said_then():
+    day = 86_400_000_000
+    then = Question("?", "?", (), times=(Time(100 * day, 2 * day),))
+    found = evidence(
+        {"created_us": 100 * day}, {"created_us": 101 * day}, {"created_us": 90 * day}, words=0
+    )
+    assert ids(found, then) == [0, 1]
 
 
 def test_scores_say_how_well_it_fits_and_not_who_is_best():
-    [ranked] = rank(evidence(by_meaning(0.4), words=3), PLAIN, threshold=0.35)
+    [ranked] = rank(evidence(by_meaning(0.5), words=3), PLAIN, threshold=0.35)
     assert ranked.score == pytest.approx(0.4)
-    assert (ranked.lexical_score, ranked.dense_score) == (0.0, pytest.approx(0.4))
+    assert (ranked.lexical_score, ranked.dense_score) == (0.0, pytest.approx(0.5))
 
 
 def test_what_was_not_compared_has_no_score():
@@ -103,7 +120,7 @@ def test_a_time_is_preferred_only_where_the_question_asks_for_it():
     assert prefers({"marks": DATED}, {}, when)
     assert not prefers({"marks": DATED}, {})
     day = 86_400_000_000
-    in_may = Question("In May?", "In May?", (), times=(Time(100 * day, 10 * day),))
+    in_may = Question("In May?", "In May?", ("may",), times=(Time(100 * day, 10 * day),))
     assert prefers({"created_us": 103 * day}, {"created_us": 90 * day}, in_may)
     assert not prefers({"created_us": 103 * day}, {"created_us": 90 * day})
 
@@ -120,6 +137,13 @@ def test_a_conversation_with_more_that_fits_comes_first():
         *(fits | {"id": 5}, by_words(1, id=6), by_words(1, id=7)),
     )
     assert ids(found)[:2] == [5, 0]
+
+
+@pytest.mark.parametrize(("role", "first"), [("", 0), ("user", 1), ("assistant", 0)])
+def test_whose_words_a_question_asks_for_is_preferred(role: str, first: int):
+    both = by_words(2) | by_meaning(0.6)
+    question = Question("?", "?", (), role=role)
+    assert ids(evidence(both, both | {"by_user": True}), question)[0] == first
 
 
 def test_a_persons_own_words_are_preferred_among_long_messages_only():

@@ -228,3 +228,24 @@ async def test_what_is_deleted_is_quoted_by_no_explanation(memories: Memories):
     assert [candidate.text for candidate in told.candidates] == ["I fear every dog"]
     assert "Rex" not in told.context
     assert "I fear every dog" in told.context
+
+
+async def test_a_recalled_question_comes_with_its_answer(memories: Memories):
+    await memories.say("c", [user("Which puppy food is good?")], assistant("Barkington's, mixed"))
+    await memories.say("d", [user("Our puppy sleeps a lot")], assistant("Let it rest"))
+    await memories.indexed()
+    response = await recalled(memories, "which dog food did you suggest?")
+    assert "Barkington's" in response.context
+    said = [passage.text for passage in response.passages]
+    assert said[said.index("Which puppy food is good?") + 1] == "Barkington's, mixed"
+    assert said.count("Barkington's, mixed") == 1
+
+
+async def test_an_answer_that_must_not_be_found_is_not_recalled(memories: Memories):
+    await memories.say("c", [user("Which puppy food is good?")], assistant("Barkington's"))
+    await memories.indexed()
+    only = recall.SearchFilter(roles=["user"])
+    response = await memories.recall.Recall(
+        recall.RecallRequest(messages=[user("my dog food?")], filter=only), timeout=10
+    )
+    assert [passage.text for passage in response.passages] == ["Which puppy food is good?"]

@@ -75,7 +75,7 @@ class TestWords:
         await store.append([turn("r1", *texts)])
         found = await store.evidence("ann", Probe(("zebra",)), EVERYTHING, 50)
         assert list(found.matched) == [1, 0, 0, 0, 0, 0]
-        assert list(found.window_matched) == [1, 1, 1, 0, 0, 0]
+        assert list(found.coverage) == [1, 1, 1, 0, 0, 0]
         assert list(found.wide > 0) == [True] * 5 + [False]
 
     async def test_windows_follow_the_branch_and_leave_out_tools(self, store: MemoryStore):
@@ -83,7 +83,7 @@ class TestWords:
         await store.append([turn("r1", messages=(user("zebra"), tool, assistant("one")))])
         await store.append([turn("r2", messages=(user("zebra"), tool, assistant("two")))])
         found = await store.evidence("ann", Probe(("zebra",)), EVERYTHING, 50)
-        assert list(found.window_matched) == [1, 1, 1]
+        assert list(found.coverage) == [1, 1, 1]
 
     async def test_other_users_are_never_found(self, store: MemoryStore):
         await store.append([turn("r1", "my dog"), turn("r2", "his dog", user_id="bob")])

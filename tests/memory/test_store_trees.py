@@ -99,7 +99,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(sent=SENT, reply=REPLY, instructions=SYSTEM)
     def go_on(self, sent, reply, instructions) -> None:
-        self.append(self.naive.head, "active", (instructions, sent, reply))
+        self.append(self.naive.before_attempt(sent), "active", (instructions, sent, reply))
 
     @rule(cut=st.integers(0, 3), sent=SENT, reply=REPLY, instructions=SYSTEM)
     def send_it_all_again(self, cut, sent, reply, instructions) -> None:
@@ -145,7 +145,7 @@ class Life(RuleBasedStateMachine):
         waiting = self.run(self.store.unembedded(FAR))
         paths = {stored.id: path for path, stored in self.paths().items()}
         for each in waiting:
-            if each.kind is VectorKind.WINDOW and each.message_id in paths:  # not bob's
+            if each.kind == VectorKind.WINDOW and each.message_id in paths:  # not bob's
                 heard = [said for said in paths[each.message_id][:-1] if said[0] != "tool"]
                 assert (each.before and each.before.text) == (heard[-1][1] if heard else None)
         vectors = [(each, unit(1, WORDS.index(each.line.text))) for each in waiting]
@@ -234,7 +234,7 @@ class Life(RuleBasedStateMachine):
             assert cosine == 0 or abs(cosine - expected) < 0.01
         counts = self.run(self.store.index_counts(MODEL))
         alone = self.run(self.store.unembedded(FAR))
-        waiting = sum(each.kind is VectorKind.ALONE for each in alone)
+        waiting = sum(each.kind == VectorKind.ALONE for each in alone)
         assert counts.indexed + waiting == len(there) + 1  # and bob's
         stats = self.run(self.store.stats("ann"))
         assert stats.messages == len(self.naive.ages)

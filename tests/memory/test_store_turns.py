@@ -297,11 +297,11 @@ class TestDeletingTurns:
 
     async def test_a_title_goes_with_what_it_was_made_of(self, store: MemoryStore):
         await store.append([turn("r1", "my secret")])
-        await store.append([turn("r2", "hello", at_us=LATER_US)])
+        await store.append([turn("r2", "my garden", at_us=LATER_US)])
         await store.delete_turn("ann", "r1", LATER_US)
         conversation = await store.conversation("ann", "c")
         assert conversation is not None
-        assert conversation.title == "hello"
+        assert conversation.title == "my garden"
 
     @pytest.mark.parametrize("wanted", ["created", "named"])
     async def test_a_conversation_that_somebody_wants_stays(self, store: MemoryStore, wanted: str):
@@ -354,11 +354,11 @@ class TestDeletingMessages:
         assert (await store.stats("ann")).messages == 2
 
     async def test_a_title_goes_with_it(self, store: MemoryStore):
-        await store.append([turn("r1", "my secret", "ho", "hello")])
+        await store.append([turn("r1", "my secret", "ho", "my garden")])
         await delete_message(store, "my secret")
         conversation = await store.conversation("ann", "c")
         assert conversation is not None
-        assert (conversation.title, conversation.updated_us) == ("hello", LATER_US)
+        assert (conversation.title, conversation.updated_us) == ("my garden", LATER_US)
 
     async def test_a_long_conversation_loses_its_first_message(self, store: MemoryStore):
         await store.append([turn("r1", *(f"text {n}" for n in range(1500)))])

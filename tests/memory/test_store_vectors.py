@@ -18,7 +18,7 @@ async def windows(store: MemoryStore) -> list[tuple[str, str, str]]:
             each.after.text if each.after else "",
         )
         for each in waiting
-        if each.kind is VectorKind.WINDOW
+        if each.kind == VectorKind.WINDOW
     ]
 
 

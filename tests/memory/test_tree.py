@@ -13,7 +13,7 @@ from lair.common.v1.chat_pb2 import (
     ToolCall,
 )
 from memory_svc.storage.local.rows import join_message, split_message
-from memory_svc.tree import ROOT, chain, node_hash, split_system
+from memory_svc.tree import ROOT, chain, end_of_run, node_hash, split_system
 from tests.memory.chats import assistant, system, user
 
 
@@ -43,7 +43,10 @@ def call(name: str, arguments: str, call_id: str = "c1") -> Message:
         (user("hi"), parts(text_part("hi"))),
         (user("a\nb"), parts(text_part("a"), text_part("b"))),
         (call("f", "{}", "c1"), call("f", "{}", "c2")),
+        (call("f", '{"a":1,"b":[]}'), call("f", '{"b": [], "a": 1}')),
+        (call("f", ""), call("f", "{}")),
         (parts(picture("u", b'{"a":1,"b":2}')), parts(picture("u", b'{"b": 2, "a": 1}'))),
+        (parts(picture("u")), parts(picture("u", b'{"cache_control":{"type":"ephemeral"}}'))),
     ],
     ids=[
         "name and vendors' fields",
@@ -52,7 +55,10 @@ def call(name: str, arguments: str, call_id: str = "c1") -> Message:
         "one text part",
         "two text parts",
         "id of a call",
+        "how arguments are written",
+        "no arguments",
         "order of JSON keys",
+        "where the prompt is to be cached",
     ],
 )
 def test_what_clients_change_when_they_resend_does_not_count(one: Message, other: Message):
@@ -66,6 +72,7 @@ def test_what_clients_change_when_they_resend_does_not_count(one: Message, other
         (user("hi"), user("ho")),
         (call("f", "{}"), call("f", '{"a":1}')),
         (call("f", "{}"), call("g", "{}")),
+        (call("f", '{"a":'), call("f", '{"a"')),
         (parts(picture("u")), parts(picture("v"))),
         (parts(picture("u", b"not json")), parts(picture("u", b"neither"))),
         (parts(text_part("hi")), parts(text_part("hi"), picture("u"))),
@@ -74,7 +81,17 @@ def test_what_clients_change_when_they_resend_does_not_count(one: Message, other
             Message(role="tool", text="1", tool_call_id="b"),
         ),
     ],
-    ids=["role", "text", "arguments", "function", "picture", "not JSON", "part", "tool call"],
+    ids=[
+        "role",
+        "text",
+        "arguments",
+        "function",
+        "half",
+        "picture",
+        "not JSON",
+        "part",
+        "tool call",
+    ],
 )
 def test_what_is_said_counts(one: Message, other: Message):
     assert node_hash(ROOT, one) != node_hash(ROOT, other)
@@ -85,6 +102,32 @@ def test_a_chain_names_the_whole_path():
     assert path == [node_hash(ROOT, user("a")), node_hash(path[0], assistant("b"))]
     assert chain(path[0], [assistant("b")]) == path[1:]
     assert chain(ROOT, [user("x"), assistant("b")])[1] != path[1]
+
+
+def test_system_messages_do_not_change_where_the_others_belong():
+    plain = chain(ROOT, [user("a"), assistant("b"), user("c")])
+    said = [user("a"), system("s"), assistant("b"), system("s"), system("t"), user("c")]
+    mixed = chain(ROOT, said)
+    assert [mixed[0], mixed[2], mixed[5]] == plain
+    assert len(set(mixed)) == len(mixed)
+    assert chain(mixed[1], [assistant("b")]) == [plain[1]]
+    assert node_hash(plain[0], system("s")) != node_hash(plain[1], system("s"))
+
+
+@pytest.mark.parametrize(
+    ("path", "run", "end"),
+    [
+        ("abcd", "cd", 4),
+        ("abcdcx", "cd", 4),
+        ("abab", "ab", 4),
+        ("abcd", "abcd", 4),
+        ("abcd", "bd", None),
+        ("abcd", "abcde", None),
+        ("", "a", None),
+    ],
+)
+def test_the_last_stretch_of_a_path_is_found(path: str, run: str, end: int | None):
+    assert end_of_run([c.encode() for c in path], [c.encode() for c in run]) == end
 
 
 def test_only_leading_system_messages_are_split_off():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,25 @@ def make_tiny_model(folder: Path, *, bad_for_int8: bool = False, **prompts: str)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     _tokenizer().save(str(folder / "tokenizer.json"))
     for name, content in _configuration(prompts).items():
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+def make_tiny_cross_encoder(folder: Path) -> Path:
+    """Write a model that gives a question and a text one score, by weights of chance."""
+    folder.mkdir(parents=True)
+    weights = {f"bert.{name}": values for name, values in _weights().items()}
+    chance = np.random.default_rng(11)
+    weights["classifier.weight"] = chance.normal(0, 1, (1, WIDTH)).astype(np.float32)
+    weights["classifier.bias"] = np.zeros(1, dtype=np.float32)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _tokenizer().save(str(folder / "tokenizer.json"))
+    configuration = _configuration({})
+    model = {"architectures": ["BertForSequenceClassification"], "num_labels": 1}
+    for name, content in (
+        ("config.json", configuration["config.json"] | model),
+        ("tokenizer_config.json", configuration["tokenizer_config.json"]),
+    ):
         (folder / name).write_text(json.dumps(content))
     return folder
 
@@ -75,12 +95,12 @@ def _tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.WordPiece()
     ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
     return tokenizer
 
 
-def _configuration(prompts: dict[str, str]) -> dict[str, object]:
+def _configuration(prompts: dict[str, str]) -> dict[str, Any]:
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     return {
         "config.json": {

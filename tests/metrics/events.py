@@ -18,6 +18,7 @@ from lair.common.v1.chat_pb2 import Usage
 from lair.metrics.v1 import usage_pb2
 from lair.metrics.v1.report_service_pb2_grpc import ReportServiceStub
 from lair.metrics.v1.usage_service_pb2_grpc import UsageServiceStub
+from metrics_svc.costs.pricer import NoPrices, Pricer
 from metrics_svc.main import servicers
 from metrics_svc.model import RequestRow, Status
 from metrics_svc.storage.sqlite import open_store
@@ -33,6 +34,7 @@ NOW_US = 1_795_257_000_000_000  # 2026-11-21T10:30:00Z
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
+NO_PRICES = NoPrices()
 
 
 def us(text: str) -> int:
@@ -92,13 +94,20 @@ class Stubs:
 
 @asynccontextmanager
 async def running(
-    database: Path, *, zone: str = "UTC", now_us: int = NOW_US, **store: Any
+    database: Path,
+    *,
+    zone: str = "UTC",
+    now_us: int = NOW_US,
+    pricer: Pricer = NO_PRICES,
+    **store: Any,
 ) -> AsyncIterator[Stubs]:
     """Serve metrics over `database` on a free port."""
     async with (
         open_store(database, **store) as opened,
         serving(
-            servicers(opened, ZoneInfo(zone), lambda: now_us), "127.0.0.1:0", grace_seconds=0
+            servicers(opened, ZoneInfo(zone), lambda: now_us, pricer),
+            "127.0.0.1:0",
+            grace_seconds=0,
         ) as port,
         connect(f"127.0.0.1:{port}") as channel,
     ):

@@ -27,6 +27,7 @@ from metrics_svc.storage.sqlite import open_store
 from svckit.inprocess import InProcessChannel
 from svckit.times import to_timestamp, to_us
 from tests.metrics.events import DAY_US, MINUTE_US, record, us
+from tests.metrics.prices import Prices
 
 # Each zone with a moment around which its clock does something unusual.
 MOMENTS = {
@@ -39,6 +40,8 @@ MOMENTS = {
 }
 HALF_US = 4 * DAY_US
 TOLD = (pb.USAGE_SOURCE_UPSTREAM, pb.USAGE_SOURCE_UPSTREAM_TIMINGS, pb.USAGE_SOURCE_COUNTED)
+NO_VERDICT = (pb.STATUS_CLIENT_CANCELLED, pb.STATUS_INVALID_REQUEST, pb.STATUS_AUTH)
+PRICES = Prices()
 tokens = st.none() | st.integers(0, 5)
 few = st.sampled_from
 
@@ -66,6 +69,7 @@ def events(draw: st.DrawFn, number: int, moment: int) -> RequestRecord:
         usage=Usage(**usage),
         usage_source=draw(few(pb.UsageSource.values())),
         new_message_count=draw(st.integers(0, 3)),
+        billed_nano_usd=draw(st.none() | st.integers(0, 10**12)),
     )
 
 
@@ -100,12 +104,13 @@ def expected(
         day_tokens[local_date(r, zone)] += all_tokens(r)
     shown = [
         report.DayActivity(
-            date=day.isoformat(), request_count=days[day], token_count=day_tokens[day]
+            date=day.isoformat(),
+            request_count=days[day],
+            token_count=day_tokens[day],
+            cost=cost([r for r in within if local_date(r, zone) == day]),
         )
         for day in sorted(days)
     ]
-    answered = [r for r in within if r.status == pb.STATUS_OK]
-    told = [r for r in answered if r.usage_source in TOLD]
     today = datetime.fromtimestamp(now_us / 1e6, zone).date()
     return report.GetDashboardResponse(
         time_zone=scope.time_zone,
@@ -118,14 +123,7 @@ def expected(
         locations=shares(within, lambda r: r.backend and ("local" if r.local else "remote")),
         session_count=sessions(active),
         message_count=sum(r.new_message_count for r in active),
-        tokens=report.TokenTotals(
-            total_count=sum(all_tokens(r) for r in within),
-            prompt_count=sum(r.usage.prompt_tokens for r in within),
-            completion_count=sum(r.usage.completion_tokens for r in within),
-            cached_count=sum(r.usage.cached_tokens for r in within),
-            reasoning_count=sum(r.usage.reasoning_tokens for r in within),
-            known_ratio=len(told) / len(answered) if answered else 0,
-        ),
+        tokens=token_totals(within),
         project_count=len({r.caller.project for r in active} - {""}),
         longest_streak_days=max((run_from(day, days) for day in days), default=0),
         current_streak_days=max(run_until(today, days), run_until(today - DAY, days)),
@@ -135,7 +133,90 @@ def expected(
             for status, count in sorted(Counter(r.status for r in within).items())
         ],
         conversation_count=len({r.conversation_id for r in active} - {""}),
+        cost=cost(within),
+        success_ratio=success(within),
+        before=expected_before(records, scope, now_us),
     )
+
+
+def token_totals(within: list[RequestRecord]) -> report.TokenTotals:
+    answered = [r for r in within if r.status == pb.STATUS_OK]
+    told = [r for r in answered if r.usage_source in TOLD]
+    return report.TokenTotals(
+        total_count=sum(all_tokens(r) for r in within),
+        prompt_count=sum(r.usage.prompt_tokens for r in within),
+        completion_count=sum(r.usage.completion_tokens for r in within),
+        cached_count=sum(r.usage.cached_tokens for r in within),
+        reasoning_count=sum(r.usage.reasoning_tokens for r in within),
+        known_ratio=len(told) / len(answered) if answered else 0,
+    )
+
+
+def success(within: list[RequestRecord]) -> float | None:
+    judged = [r for r in within if r.status not in NO_VERDICT]
+    return sum(r.status == pb.STATUS_OK for r in judged) / len(judged) if judged else None
+
+
+def expected_before(
+    records: list[RequestRecord], scope: report.ReportScope, now_us: int
+) -> report.PeriodTotals | None:
+    """Sum up as many days before, from the same time of the first to that of the last."""
+    end_us = min(to_us(scope.end_time), now_us)
+    if not scope.HasField("start_time") or to_us(scope.start_time) >= end_us:
+        return None
+    zone = ZoneInfo(scope.time_zone)
+    bounds = (to_us(scope.start_time), end_us)
+    first, last = (date_at(us, zone) for us in (bounds[0], bounds[1] - 1))
+    start, end = (moved(us, (last - first).days + 1, zone) for us in bounds)
+    earlier = report.ReportScope(start_time=to_timestamp(start), end_time=to_timestamp(end))
+    earlier.MergeFrom(
+        report.ReportScope(time_zone=scope.time_zone, user_id=scope.user_id, project=scope.project)
+    )
+    found = expected(records, earlier, start)
+    return report.PeriodTotals(
+        start_time=earlier.start_time,
+        end_time=earlier.end_time,
+        request_count=found.request_count,
+        token_count=found.tokens.total_count,
+        message_count=found.message_count,
+        session_count=found.session_count,
+        active_day_count=found.active_day_count,
+        success_ratio=found.success_ratio if found.HasField("success_ratio") else None,
+        cost=found.cost,
+    )
+
+
+def moved(us: int, days: int, zone: ZoneInfo) -> int:
+    """Return a moment as long after the beginning of a day so many days before."""
+    day = date_at(us, zone)
+    earlier = day - timedelta(days=days)
+    same = first_us(earlier, zone) + us - first_us(day, zone)
+    return min(same, first_us(earlier + DAY, zone))
+
+
+def first_us(day: date, zone: ZoneInfo) -> int:
+    """Find the first moment that is this local day, or a later one, by halving."""
+    middle = us(day.isoformat())
+    low, high = middle - 2 * DAY_US, middle + 2 * DAY_US
+    while low < high:
+        at = (low + high) // 2
+        low, high = (low, at) if date_at(at, zone) >= day else (at + 1, high)
+    return low
+
+
+def cost(within: list[RequestRecord]) -> report.Cost:
+    costs = [cost_of(r) for r in within]
+    known = [nano for nano in costs if nano is not None]
+    return report.Cost(
+        nano_usd=sum(known) if known else None, unpriced_count=len(costs) - len(known)
+    )
+
+
+def cost_of(r: RequestRecord) -> int | None:
+    """Return what was billed; nothing, of what stayed in the house or went nowhere."""
+    if r.HasField("billed_nano_usd"):
+        return r.billed_nano_usd
+    return 0 if r.local or not r.backend else None
 
 
 DAY = timedelta(days=1)
@@ -152,14 +233,18 @@ def in_scope(r: RequestRecord, scope: report.ReportScope) -> bool:
 
 
 def is_activity(r: RequestRecord) -> bool:
-    return r.origin in (pb.ORIGIN_UNSPECIFIED, pb.ORIGIN_CLIENT) and r.status not in (
+    return r.origin != pb.ORIGIN_INTERNAL and r.status not in (
         pb.STATUS_AUTH,
         pb.STATUS_INVALID_REQUEST,
     )
 
 
 def local_date(r: RequestRecord, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(r.request_time.seconds, zone).date()
+    return date_at(to_us(r.request_time), zone)
+
+
+def date_at(us: int, zone: ZoneInfo) -> date:
+    return datetime.fromtimestamp(us // 10**6, zone).date()
 
 
 def all_tokens(r: RequestRecord) -> int:
@@ -177,6 +262,7 @@ def shares(within: list[RequestRecord], name_of: Any) -> list[report.UsageShare]
             request_count=requests[name],
             token_count=used[name],
             request_ratio=requests[name] / requests.total() if requests else 0,
+            cost=cost([r for r in within if name_of(r) == name]),
         )
         for name in requests.keys() | used.keys()
         if name and (requests[name] or used[name])
@@ -225,7 +311,7 @@ async def test_the_dashboard_equals_one_computed_event_by_event(
     size = chance.randint(1, 12)
     with tempfile.TemporaryDirectory() as folder:
         async with open_store(Path(folder) / "metrics.db") as store:
-            channel = InProcessChannel(servicers(store, ZoneInfo("UTC"), lambda: now))
+            channel = InProcessChannel(servicers(store, ZoneInfo("UTC"), lambda: now, PRICES))
             for first in range(0, len(sent), size):
                 await UsageServiceStub(channel).RecordRequests(
                     RecordRequestsRequest(records=sent[first : first + size])

@@ -15,10 +15,10 @@ from lair.metrics.v1 import report_service_pb2 as report
 from lair.metrics.v1 import usage_pb2 as pb
 from lair.metrics.v1.usage_service_pb2 import RecordRequestsRequest
 from metrics_svc.model import Origin, RequestRow, Scope, Status, Tokens
-from metrics_svc.reports.latency import Percentiles, latency, percentiles
 from metrics_svc.storage.sqlite import open_store
 from svckit.times import to_timestamp
 from tests.metrics.events import HOUR_US, NOW_US, Stubs, record, row, running, uuid
+from tests.metrics.reading import measured
 
 few = st.sampled_from
 times = st.none() | st.integers(0, 10**7)
@@ -39,12 +39,8 @@ async def recorded(stubs: Stubs, *records: pb.RequestRecord) -> None:
     await stubs.usage.RecordRequests(RecordRequestsRequest(records=records), timeout=10)
 
 
-def test_percentiles_are_values_that_were_measured():
-    hundred = percentiles(range(100, 0, -1))
-    assert hundred == Percentiles(p50=50, p90=90, p95=95, p99=99)
-    assert percentiles([7]) == Percentiles(p50=7, p90=7, p95=7, p99=7)
-    assert percentiles([1000, 3000], 1000) == Percentiles(p50=1, p90=3, p95=3, p99=3)
-    assert percentiles([]) == Percentiles()
+def spread(told: report.Percentiles) -> tuple[float, ...]:
+    return told.p50, told.p90, told.p95, told.p99
 
 
 async def test_without_requests_nothing_was_measured(stubs: Stubs):
@@ -63,14 +59,13 @@ async def test_models_and_backends_are_told_apart_the_most_used_first(stubs: Stu
     )
     answer = await told(stubs)
     assert answer.total.request_count == 3
-    assert answer.total.duration_ms == report.Percentiles(p50=3, p90=9, p95=9, p99=9)
+    assert spread(answer.total.duration_ms) == pytest.approx((3, 9, 9, 9), rel=0.01)
     assert [(it.name, it.request_count) for it in answer.models] == [("m", 2), ("n", 1)]
     assert [(it.name, it.request_count) for it in answer.backends] == [("b", 2), ("a", 1)]
-    assert answer.total.queue_ms.p50 == 0.5
+    assert answer.total.queue_ms.p50 == pytest.approx(0.5, rel=0.01)
     # Eight tokens after the first in 8 ms.
-    assert answer.models[1].tokens_per_second == report.Percentiles(
-        p50=1000, p90=1000, p95=1000, p99=1000
-    )
+    speed = spread(answer.models[1].tokens_per_second)
+    assert speed == pytest.approx((1000, 1000, 1000, 1000), rel=0.01)
     assert answer.models[0].tokens_per_second == report.Percentiles()
 
 
@@ -91,7 +86,8 @@ async def test_only_answers_of_others_that_ended_well_are_measured(stubs: Stubs,
 async def test_a_try_that_was_repeated_is_not_measured(stubs: Stubs):
     await recorded(stubs, record(1, duration_us=5), record(2, duration_us=7, retry_of=str(uuid(1))))
     answer = await told(stubs)
-    assert (answer.total.request_count, answer.total.duration_ms.p50) == (1, 0.007)
+    assert answer.total.request_count == 1
+    assert answer.total.duration_ms.p50 == pytest.approx(0.007, rel=0.01)
 
 
 async def test_a_scope_holds_nobody_elses_answers(stubs: Stubs):
@@ -116,7 +112,7 @@ async def test_a_scope_holds_nobody_elses_answers(stubs: Stubs):
         answer = await told(stubs, **scope)
         assert answer.total.request_count == len(expected)
         if expected:
-            assert answer.total.duration_ms.p99 == max(expected)
+            assert answer.total.duration_ms.p99 == pytest.approx(max(expected), rel=0.01)
         if scope.get("user_id") == "ann":
             assert not answer.models
 
@@ -176,10 +172,10 @@ async def test_latency_equals_one_computed_request_by_request(data: st.DataObjec
     with tempfile.TemporaryDirectory() as folder:
         async with open_store(Path(folder) / "metrics.db") as store:
             await store.append(sent)
-            answer = latency(await store.timings(scope))
+            answer = await measured(store, scope)
     users = {each.request_id: each.user for each in sent}
     repeated = {each.retry_of for each in sent if each.user == users.get(each.retry_of)}  # type: ignore[arg-type]  # None is none
-    measured = [
+    within_scope = [
         each
         for each in sent
         if each.status == Status.OK
@@ -190,9 +186,9 @@ async def test_latency_equals_one_computed_request_by_request(data: st.DataObjec
         and scope.key in ("", each.key)
     ]
     for share, within in [
-        (answer.total, measured),
-        *((it, [r for r in measured if r.model_used == it.name]) for it in answer.models),
-        *((it, [r for r in measured if r.backend == it.name]) for it in answer.backends),
+        (answer.total, within_scope),
+        *((it, [r for r in within_scope if r.model_used == it.name]) for it in answer.models),
+        *((it, [r for r in within_scope if r.backend == it.name]) for it in answer.backends),
     ]:
         assert share.requests == len(within)
         for name, value_of in MEASURES.items():
@@ -201,6 +197,6 @@ async def test_latency_equals_one_computed_request_by_request(data: st.DataObjec
                 found = getattr(getattr(share, name), f"p{percent}")
                 expected = ranked(values, percent)
                 assert (found is None) == (expected is None)
-                assert found is None or math.isclose(found, expected or 0.0, rel_tol=1e-9)
-    assert {it.name for it in answer.models} == {r.model_used for r in measured} - {""}
-    assert {it.name for it in answer.backends} == {r.backend for r in measured} - {""}
+                assert found is None or math.isclose(found, expected or 0.0, rel_tol=0.01)
+    assert {it.name for it in answer.models} == {r.model_used for r in within_scope} - {""}
+    assert {it.name for it in answer.backends} == {r.backend for r in within_scope} - {""}

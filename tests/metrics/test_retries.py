@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from lair.metrics.v1 import report_service_pb2 as report
 from lair.metrics.v1 import usage_pb2 as pb
 from lair.metrics.v1.usage_service_pb2 import RecordRequestsRequest
-from metrics_svc.model import RequestRow, Scope, Status, Tokens, Use
+from metrics_svc.model import RequestRow, Status, Tokens
+from metrics_svc.reports.use import Use
 from metrics_svc.storage.sqlite import open_store
+from metrics_svc.zones import day_of
 from tests.metrics.events import DAY_US, NOW_US, Stubs, record, row, running, uuid
+from tests.metrics.reading import UTC, used
 
 SECOND_US = 1_000_000
 MIDNIGHT_US = NOW_US - NOW_US % DAY_US
@@ -98,9 +101,10 @@ async def test_the_beginning_moves_on_when_the_first_request_was_repeated(tmp_pa
     async with open_store(tmp_path / "metrics.db") as store:
         await store.append([first])
         await store.append([second])
-        assert (await store.use(Scope())).first_active_us is None
+        assert (await used(store)).days == ()
         await store.append([row(3, NOW_US + 2 * DAY_US)])
-        assert (await store.use(Scope())).first_active_us == NOW_US + 2 * DAY_US
+        (day,) = (await used(store)).days
+        assert day.day == day_of(UTC, NOW_US + 2 * DAY_US)
 
 
 @st.composite
@@ -123,12 +127,12 @@ def chains(draw: st.DrawFn) -> list[RequestRow]:
     return rows
 
 
-async def used(batches: Sequence[Sequence[RequestRow]]) -> Use:
+async def counted(batches: Sequence[Sequence[RequestRow]]) -> Use:
     with tempfile.TemporaryDirectory() as folder:
         async with open_store(Path(folder) / "metrics.db") as store:
             for batch in batches:
                 await store.append(batch)
-            return await store.use(Scope())
+            return await used(store)
 
 
 @settings(max_examples=40, deadline=None)
@@ -138,8 +142,8 @@ async def test_reports_do_not_depend_on_when_a_record_comes(
 ):
     order = data.draw(st.permutations(rows))
     again = data.draw(st.lists(st.sampled_from(rows), max_size=3))
-    use = await used([[each] for each in (*order, *again)])
-    assert use == await used([rows])
+    use = await counted([[each] for each in (*order, *again)])
+    assert use == await counted([rows])
     repeated = {each.retry_of for each in rows}
     assert sum(group.all_requests for group in use.groups) == sum(
         each.request_id not in repeated for each in rows

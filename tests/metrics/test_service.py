@@ -63,7 +63,7 @@ async def test_an_empty_database_has_zeros_and_no_beginning(stubs: Stubs):
     answer = await dashboard(stubs)
     # Every other field is at its default: 0, empty, unset.
     assert answer == report.GetDashboardResponse(
-        time_zone="UTC", tokens=report.TokenTotals(total_count=0)
+        time_zone="UTC", tokens=report.TokenTotals(), cost=report.Cost()
     )
     assert not answer.HasField("most_active_day")
     assert await listed(stubs) == report.ListRequestsResponse()
@@ -82,32 +82,40 @@ def ten_days() -> list[RequestRecord]:
     ]
 
 
+def unknown(records: int) -> report.Cost:
+    return report.Cost(unpriced_count=records)
+
+
+def share(name: str, requests: int, tokens: int, cost: report.Cost) -> report.UsageShare:
+    return report.UsageShare(
+        name=name,
+        request_count=requests,
+        token_count=tokens,
+        request_ratio=requests / 5,
+        cost=cost,
+    )
+
+
 async def test_the_dashboard_sums_up_what_was_used(stubs: Stubs):
     await recorded(stubs, *ten_days())
-    day, share, count = report.DayActivity, report.UsageShare, report.StatusCount
+    day, count = report.DayActivity, report.StatusCount
     assert await dashboard(stubs) == report.GetDashboardResponse(
         time_zone="UTC",
         started_date="2026-11-12",
         active_day_count=3,
-        most_active_day=day(date="2026-11-21", request_count=2, token_count=20),
+        most_active_day=day(date="2026-11-21", request_count=2, token_count=20, cost=unknown(2)),
         days=[
-            day(date="2026-11-12", request_count=1, token_count=2),
-            day(date="2026-11-20", request_count=2, token_count=30),
-            day(date="2026-11-21", request_count=2, token_count=20),
+            day(date="2026-11-12", request_count=1, token_count=2, cost=unknown(1)),
+            day(date="2026-11-20", request_count=2, token_count=30, cost=unknown(2)),
+            day(date="2026-11-21", request_count=2, token_count=20, cost=unknown(2)),
         ],
         models=[
-            share(name="qwen", request_count=3, token_count=39, request_ratio=0.6),
-            share(name="gpt", request_count=1, token_count=20, request_ratio=0.2),
-            share(name="unrouted", request_count=1, request_ratio=0.2),
+            share("qwen", 3, 39, unknown(4)),
+            share("gpt", 1, 20, unknown(1)),
+            share("unrouted", 1, 0, unknown(2)),
         ],
-        backends=[
-            share(name="here", request_count=3, token_count=39, request_ratio=0.6),
-            share(name="there", request_count=1, token_count=20, request_ratio=0.2),
-        ],
-        locations=[
-            share(name="local", request_count=3, token_count=39, request_ratio=0.6),
-            share(name="remote", request_count=1, token_count=20, request_ratio=0.2),
-        ],
+        backends=[share("here", 3, 39, unknown(4)), share("there", 1, 20, unknown(1))],
+        locations=[share("local", 3, 39, unknown(4)), share("remote", 1, 20, unknown(1))],
         session_count=4,  # "s", "c", and two sittings an hour apart
         message_count=9,
         tokens=report.TokenTotals(
@@ -123,6 +131,8 @@ async def test_the_dashboard_sums_up_what_was_used(stubs: Stubs):
             count(status=usage_pb2.STATUS_AUTH, request_count=1),
         ],
         conversation_count=1,
+        cost=unknown(7),
+        success_ratio=5 / 6,
     )
 
 
@@ -316,15 +326,6 @@ async def test_a_foreign_page_token_is_refused(stubs: Stubs, token: str):
 
 async def test_a_negative_page_size_is_refused(stubs: Stubs):
     assert (await refused(listed(stubs, page_size=-1))).metadata == {"field": "page_size"}
-
-
-async def test_methods_of_later_versions_are_unimplemented(stubs: Stubs):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stubs.report.QueryUsage(report.QueryUsageRequest(), timeout=10)
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stubs.report.WatchRequests(report.WatchRequestsRequest(), timeout=10).read()
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_the_service_opens_from_settings_and_is_healthy(tmp_path: Path):

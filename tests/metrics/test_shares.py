@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from metrics_svc.model import BucketUse, GroupUse, Status
+from metrics_svc.model import Status
 from metrics_svc.reports import shares
-from metrics_svc.reports.dashboard import DayActivity, active_days
 from metrics_svc.reports.shares import Share
-from metrics_svc.zones import named_zone
+from metrics_svc.reports.use import GroupUse
 
 
 def group(**fields: Any) -> GroupUse:
@@ -73,12 +72,3 @@ def test_endings_are_counted_over_all_groups():
         group(all_requests=1, status=Status.AUTH),
     ]
     assert shares.by_status(groups) == ((Status.OK, 5), (Status.AUTH, 1))
-
-
-def test_tokens_without_activity_make_no_active_day():
-    buckets = [
-        BucketUse(bucket=0, requests=0, tokens=9),
-        BucketUse(bucket=96, requests=1, tokens=2),
-        BucketUse(bucket=97, requests=0, tokens=3),
-    ]
-    assert active_days(buckets, named_zone("UTC")) == (DayActivity(719164, 1, 5),)

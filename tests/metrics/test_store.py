@@ -13,7 +13,6 @@ import pytest
 from metrics_svc.model import (
     BUCKET_US,
     Attempt,
-    BucketUse,
     Origin,
     Position,
     RequestRow,
@@ -22,11 +21,12 @@ from metrics_svc.model import (
     Tokens,
     UsageSource,
 )
+from metrics_svc.query import Distinct, Grain, Question
 from metrics_svc.storage.base import MetricsStore
 from metrics_svc.storage.sqlite import open_store
 from tests.metrics.events import HOUR_US, MINUTE_US, NOW_US, row, uuid
+from tests.metrics.reading import ALL, different, listed, measured, page_of, summed, used
 
-ALL = Scope()
 FULL = row(
     1,
     user="ann",
@@ -101,10 +101,6 @@ async def store(opened: Opener) -> AsyncIterator[MetricsStore]:
         yield store
 
 
-async def listed(store: MetricsStore, scope: Scope = ALL) -> list[RequestRow]:
-    return list((await store.requests(scope, 1000, None)).rows)
-
-
 async def test_a_request_comes_back_as_it_was_kept(store: MetricsStore):
     assert await store.append([FULL]) == 1
     assert await listed(store) == [FULL]
@@ -125,8 +121,8 @@ async def test_a_request_is_kept_once_with_its_first_attempts(store: MetricsStor
 
 async def test_an_empty_batch_keeps_nothing(store: MetricsStore):
     assert await store.append([]) == 0
-    use = await store.use(ALL)
-    assert (use.buckets, use.groups, use.first_active_us) == ((), (), None)
+    use = await used(store)
+    assert (use.days, use.groups, use.distinct) == ((), (), Distinct())
 
 
 async def test_requests_outlive_the_process(opened: Opener):
@@ -154,6 +150,8 @@ async def test_a_cancelled_append_leaves_the_store_in_order(store: MetricsStore)
         await asyncio.wait([task])
     await store.append([row(n) for n in range(12)])
     assert len(await listed(store)) == 12
+    # Neither is anything in the sums that is not among the requests, nor twice.
+    assert [total.sums for total in await summed(store, Question(), "records")] == [(12,)]
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat(store: MetricsStore):
@@ -163,7 +161,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat(store: MetricsStore
     seen: list[RequestRow] = []
     after: Position | None = None
     while True:
-        page = await store.requests(ALL, 2, after)
+        page = await page_of(store, limit=2, after=after)
         seen += page.rows
         if page.next is None:
             break
@@ -176,7 +174,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat(store: MetricsStore
 
 async def test_the_last_page_has_no_next_even_when_it_is_full(store: MetricsStore):
     await store.append([row(1), row(2)])
-    assert (await store.requests(ALL, 2, None)).next is None
+    assert (await page_of(store, limit=2)).next is None
 
 
 async def test_a_scope_narrows_lists_and_sums(store: MetricsStore):
@@ -197,7 +195,7 @@ async def test_a_scope_narrows_lists_and_sums(store: MetricsStore):
     }
     for scope, rows in expected.items():
         assert await listed(store, scope) == rows
-        groups = (await store.use(scope)).groups
+        groups = (await used(store, scope)).groups
         assert sum(group.tokens for group in groups) == sum(r.tokens.prompt or 0 for r in rows)
 
 
@@ -211,11 +209,13 @@ async def test_groups_tell_activity_from_the_rest(store: MetricsStore):
             row(4, status=Status.AUTH, new_messages=9),
         ]
     )
-    ok, auth = (await store.use(ALL)).groups
-    assert (ok.requests, ok.all_requests, ok.told, ok.messages) == (2, 3, 2, 2)
-    assert (ok.tokens, ok.prompt_tokens, ok.completion_tokens) == (13, 6, 7)
-    assert (ok.cached_tokens, ok.reasoning_tokens) == (3, 2)
-    assert (auth.requests, auth.all_requests, auth.messages) == (0, 1, 0)
+    measures = ("active", "requests", "messages", "tokens", "prompt_tokens", "cached_tokens")
+    ok, auth = await summed(store, Question(dimensions=("status",)), *measures)
+    assert (ok.keys, ok.sums) == ((Status.OK,), (2, 3, 2, 13, 6, 3))
+    assert (auth.keys, auth.sums) == ((Status.AUTH,), (0, 1, 0, 0, 0, 0))
+    groups = (await used(store)).groups
+    assert sum(group.told for group in groups) == 2
+    assert sum(group.reasoning_tokens for group in groups) == 2
 
 
 async def test_a_total_counts_where_a_part_is_unknown(store: MetricsStore):
@@ -227,7 +227,7 @@ async def test_a_total_counts_where_a_part_is_unknown(store: MetricsStore):
             row(4, tokens=Tokens(completion=10)),
         ]
     )
-    (group,) = (await store.use(ALL)).groups
+    (group,) = (await used(store)).groups
     assert group.tokens == 40
 
 
@@ -242,10 +242,12 @@ async def test_buckets_hold_fifteen_minutes(store: MetricsStore):
         ]
     )
     number = first // BUCKET_US
-    assert (await store.use(ALL)).buckets == (
-        BucketUse(bucket=number, requests=1, tokens=7),
-        BucketUse(bucket=number + 1, requests=1, tokens=0),
-    )
+    rows = await summed(store, Question(grain=Grain.QUARTER), "active", "tokens")
+    assert [(row.time, *row.sums) for row in rows] == [
+        (number, 1, 7),
+        (number + 1, 1, 0),
+        (number + 2, 0, 0),
+    ]
 
 
 async def test_sessions_are_named_else_conversations_else_sittings(store: MetricsStore):
@@ -262,7 +264,7 @@ async def test_sessions_are_named_else_conversations_else_sittings(store: Metric
             row(9, NOW_US, origin=Origin.INTERNAL, session="x", conversation="x", project="x"),
         ]
     )
-    distinct = (await store.use(ALL)).distinct
+    distinct = await different(store)
     assert (distinct.sessions, distinct.loose_conversations, distinct.inferred_sessions) == (
         *(1, 2),
         *(3,),  # ann's two and that of her key
@@ -270,15 +272,27 @@ async def test_sessions_are_named_else_conversations_else_sittings(store: Metric
     assert (distinct.conversations, distinct.projects) == (3, 1)
 
 
+async def beginning(store: MetricsStore, scope: Scope = ALL) -> int | None:
+    rows = await summed(store, Question(scope=scope, grain=Grain.QUARTER), "active")
+    return next((row.time * BUCKET_US for row in rows if row.time and row.sums[0]), None)
+
+
 async def test_the_beginning_is_the_first_activity_even_if_it_comes_late(store: MetricsStore):
     await store.append([row(1), row(2, NOW_US - HOUR_US, user="ann")])
-    await store.append([row(3, NOW_US - 9 * HOUR_US, origin=Origin.IMPORT)])
+    await store.append([row(3, NOW_US - 9 * HOUR_US, origin=Origin.INTERNAL)])
     await store.append([row(4, NOW_US - 3 * HOUR_US)])
     await store.append([row(5, NOW_US - 5 * HOUR_US, status=Status.AUTH)])
-    assert (await store.use(ALL)).first_active_us == NOW_US - 3 * HOUR_US
-    assert (await store.use(Scope(user="ann"))).first_active_us == NOW_US - HOUR_US
-    assert (await store.use(Scope(start_us=NOW_US))).first_active_us == NOW_US
-    assert (await store.use(Scope(user="bob"))).first_active_us is None
+    assert await beginning(store) == NOW_US - 3 * HOUR_US
+    assert await beginning(store, Scope(user="ann")) == NOW_US - HOUR_US
+    assert await beginning(store, Scope(start_us=NOW_US)) == NOW_US
+    assert await beginning(store, Scope(user="bob")) is None
+
+
+async def test_what_was_imported_is_activity_of_its_day_without_a_duration(store: MetricsStore):
+    await store.append([row(1), row(2, NOW_US - 9 * HOUR_US, origin=Origin.IMPORT)])
+    assert await beginning(store) == NOW_US - 9 * HOUR_US
+    assert [day.requests for day in (await used(store)).days] == [2]
+    assert (await measured(store)).total.requests == 0
 
 
 async def test_labels_beyond_the_limit_fold_into_other(opened: Opener):
@@ -287,7 +301,7 @@ async def test_labels_beyond_the_limit_fold_into_other(opened: Opener):
         await store.append([row(5, NOW_US + 5, project="late"), row(6, NOW_US + 6, project="p1")])
         projects = [r.project for r in reversed(await listed(store))]
         assert projects == ["p0", "p1", "p2", "(other)", "(other)", "(other)", "p1"]
-        distinct = (await store.use(ALL)).distinct
+        distinct = await different(store)
         assert distinct.projects == 4
         assert distinct.sessions == 5  # each is new by nature: they have no limit
 
@@ -306,12 +320,12 @@ async def test_ten_thousand_labels_of_one_kind_are_told_apart(store: MetricsStor
 async def test_appending_and_reading_go_on_side_by_side(store: MetricsStore):
     batches = [[row(n * 50 + k, NOW_US + n) for k in range(50)] for n in range(10)]
     results = await asyncio.gather(
-        *(store.append(batch) for batch in batches), *(store.use(ALL) for _ in range(10))
+        *(store.append(batch) for batch in batches), *(used(store) for _ in range(10))
     )
     assert results[:10] == [50] * 10
     for use in results[10:]:
         # Each was asked by several queries, and yet is of one moment.
-        assert sum(b.requests for b in use.buckets) == sum(g.requests for g in use.groups)
+        assert sum(day.requests for day in use.days) == sum(g.requests for g in use.groups)
         assert sum(g.requests for g in use.groups) % 50 == 0
 
 

@@ -14,7 +14,7 @@ from lair.metrics.v1.usage_pb2 import (
     STATUS_INVALID_REQUEST,
     STATUS_NO_BACKEND,
     STATUS_OK,
-    USAGE_SOURCE_MISSING,
+    USAGE_SOURCE_ESTIMATED,
     USAGE_SOURCE_UPSTREAM,
 )
 from lair.router.v1.chat_pb2 import MEMORY_POLICY_STORE
@@ -79,15 +79,15 @@ async def test_what_a_grpc_caller_leaves_out_is_filled_in(
 
 
 @both_ways
-async def test_tokens_nobody_counted_are_missing_and_not_zero(
+async def test_tokens_nobody_counted_are_estimated_and_said_to_be(
     world: World, router: RouterServiceStub, server: OpenAIServer, streamed: bool
 ) -> None:
     whole = completion("a", usage=None)
     server.script(stream(chunk("a"), chunk(finish="stop")) if streamed else whole)
     await say(router, asking("hi"), streamed=streamed)
     record = await world.metrics.record()
-    assert record.usage_source == USAGE_SOURCE_MISSING
-    assert not record.HasField("usage")
+    assert record.usage_source == USAGE_SOURCE_ESTIMATED
+    assert (record.usage.prompt_tokens, record.usage.completion_tokens) == (9, 1)
 
 
 @pytest.mark.parametrize(

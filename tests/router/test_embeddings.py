@@ -17,7 +17,7 @@ from lair.metrics.v1.usage_pb2 import (
     STATUS_NO_BACKEND,
     STATUS_OK,
     STATUS_UPSTREAM_ERROR,
-    USAGE_SOURCE_MISSING,
+    USAGE_SOURCE_ESTIMATED,
     USAGE_SOURCE_UPSTREAM,
 )
 from lair.router.v1.router_service_pb2 import ListBackendsRequest
@@ -283,12 +283,13 @@ async def test_the_record_of_a_request_for_vectors(world: World, router: RouterS
     assert not world.memory.turns
 
 
-async def test_tokens_nobody_counted_are_missing(
+async def test_tokens_nobody_counted_are_estimated(
     world: World, router: RouterServiceStub, server: OpenAIServer
 ) -> None:
     server.script(vectors([1.0], usage=None))
     await embed(router, embedding("a"))
-    assert (await world.metrics.record()).usage_source == USAGE_SOURCE_MISSING
+    record = await world.metrics.record()
+    assert (record.usage.prompt_tokens, record.usage_source) == (1, USAGE_SOURCE_ESTIMATED)
 
 
 async def test_an_untraced_request_leaves_no_record(

@@ -191,3 +191,42 @@ async def test_other_conversations_do_not_wait_for_one(
     world.memory.state.down = False
     said = await outcome(router, asking("hi", conversation="d"))
     assert not said.degraded
+
+
+# -- policies of projects --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("standing", "asked", "kept", "told"),
+    [
+        ("off", 0, False, "off: the project's memory policy"),
+        ("off", MEMORY_POLICY_STORE, False, "off: the project's memory policy"),
+        ("store", 0, True, ""),
+        ("recall", MEMORY_POLICY_STORE, True, ""),
+        ("recall", 0, False, ""),
+        ("store", MEMORY_POLICY_OFF, False, ""),
+    ],
+)
+async def test_a_project_says_what_memory_does_where_the_caller_does_not(
+    world: World, server: OpenAIServer, *, standing: str, asked: int, kept: bool, told: str
+) -> None:
+    projects = {"diary": {"memory_policy": standing}}
+    async with world.router(server, projects=projects) as router:
+        call = asking("hi", conversation="c", policy=asked)
+        call.caller.project = "diary"
+        assert (await outcome(router, call)).degraded == told
+        assert bool(world.journal("turns")) == kept
+        call.caller.project = "work"
+        assert (await outcome(router, call)).degraded == ""
+
+
+async def test_a_project_without_memory_continues_nothing(
+    world: World, server: OpenAIServer
+) -> None:
+    async with world.router(server, projects={"diary": {"memory_policy": "off"}}) as router:
+        call = asking("hi", conversation="c")
+        call.memory.after_request_id = "r0"
+        call.caller.project = "diary"
+        error = await failure(answer(router, call))
+        assert error.reason == "TURN_NOT_FOUND"
+        assert "the project's memory policy" in error.message

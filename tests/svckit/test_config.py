@@ -177,6 +177,8 @@ def test_a_file_that_is_no_toml_is_told_in_one_line(file: Path, content: bytes) 
         ("[gateway]\nprot = 1\n", "gateway.prot", "port"),
         ("[router]\ndiscovr = true\n", "router.discovr", "discover"),
         (BACKEND + "modles = ['m']\n", "backends.0.modles", "models"),
+        ("[projects.x]\nmemry = 'off'\n", "projects.x.memry", "memory_policy"),
+        ("[project.x]\nmemory_policy = 'off'\n", "project", "projects"),
     ],
 )
 def test_an_unknown_key_of_the_file_is_told_with_the_nearest(

@@ -294,3 +294,17 @@ async def test_any_file_name_is_taken_as_it_is(tmp_path: Path, migrations: Path,
     async with open_database(folder / name, migrations) as database:
         await write(database, "x")
     assert {file.name for file in folder.iterdir()} == {name}
+
+
+async def test_migrations_and_every_connection_have_the_functions(
+    path: Path, migrations: Path
+) -> None:
+    (migrations / "0002_loud.sql").write_text("insert into note values (shouted('a'));\n")
+    functions = {"shouted": str.upper}
+    async with open_database(path, migrations, functions=functions) as database:
+        assert await notes(database) == ["A"]
+        rows = await database.fetch("select shouted('b') as said")
+        assert rows[0]["said"] == "B"
+        async with database.transaction() as tx:
+            await tx.execute("insert into note values (shouted('c'))")
+        assert await notes(database) == ["A", "C"]

@@ -14,6 +14,8 @@ import aiosqlite
 
 from memory_svc.model import Message
 from memory_svc.pruning import Follower, Node, Regrown, regrow
+from memory_svc.storage.local.compressing import packed_message
+from memory_svc.storage.local.forgotten import move_forgotten
 from memory_svc.storage.local.indexing import follow_another, unindex_messages
 from memory_svc.storage.local.instructions import drop_instructions
 from memory_svc.storage.local.rows import first_row, join_message
@@ -21,13 +23,14 @@ from memory_svc.titles import title_of
 from memory_svc.tree import ROOT
 
 # Whether another turn ends with the message (one that sent it in its midst has another
-# behind it), or it came with a request of which nothing else is known.
+# behind it), it came with a request of which nothing else is known, or it is a note.
 _WANTED = """
 exists (
   select 1 from turn as o where o.conversation = m.conversation and o.key <> :turn
   and (o.answer = m.id or (o.input_end = m.id and o.input_count > 0)))
 or (m.request_id <> '' and not exists (
   select 1 from turn as o where o.owner = :owner and o.request_id = m.request_id))
+or exists (select 1 from note as n where n.message = m.id and n.written)
 """
 
 _FOLLOWER_COUNT = """
@@ -114,13 +117,21 @@ async def delete_conversation(
     )
     if found is None:
         return None
+    return Deleted(found["owner"], await delete_conversations(tx, [found["key"]]))
+
+
+async def delete_conversations(tx: aiosqlite.Connection, keys: Sequence[int]) -> tuple[int, ...]:
+    """Delete the conversations of these keys; return which messages they had."""
+    these = (json.dumps(keys),)
     rows = await tx.execute_fetchall(
-        "select id from message where conversation = ?", (found["key"],)
+        "select id from message where conversation in (select value from json_each(?))", these
     )
     ids = tuple(row["id"] for row in rows)
     await _remove(tx, ids)
-    await tx.execute("delete from conversation where key = ?", (found["key"],))
-    return Deleted(found["owner"], ids)
+    await tx.execute(
+        "delete from conversation where key in (select value from json_each(?))", these
+    )
+    return ids
 
 
 async def delete_turn(
@@ -172,6 +183,7 @@ async def delete_message(
         return None
     regrown = await _regrown(tx, message)
     await _take_out_of_turns(tx, message)
+    await move_forgotten(tx, conversation, message_id, message["parent"])
     await tx.execute(
         "update conversation set head = ? where key = ? and head = ?",
         (message["parent"], conversation, message_id),
@@ -265,9 +277,10 @@ async def _take_out_of_turns(tx: aiosqlite.Connection, message: sqlite3.Row) -> 
 async def _become_one(tx: aiosqlite.Connection, conversation: int, merged: int, same: int) -> None:
     """Put a message in the place of another that counts as the same."""
     await follow_another(tx, merged, same)
+    await move_forgotten(tx, conversation, merged, same)
     row = await first_row(tx, "select text, body from message where id = ?", (merged,))
     assert row is not None
-    wording = _message(row).SerializeToString()
+    wording = packed_message(_message(row))
     await tx.execute(
         "update turn set answer = ?, reply = coalesce(reply, ?)"
         " where conversation = ? and answer = ?",
@@ -292,8 +305,6 @@ async def _remove(tx: aiosqlite.Connection, ids: Sequence[int]) -> None:
     await tx.execute(
         "delete from message where id in (select value from json_each(?))", (json.dumps(ids),)
     )
-    # FTS5 only marks words as deleted; merging its segments drops them.
-    await tx.execute("insert into message_fts (message_fts) values ('optimize')")
 
 
 async def _retitle(

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import aiosqlite
 
-from memory_svc.model import VectorKind
+from memory_svc.model import FIRST_PART, VectorKind
 from memory_svc.retrieval.traits import traits_of
+from memory_svc.storage.local.compaction import note_dead_words
 from memory_svc.storage.local.rows import first_row, join_message
 from svckit.sqlite import Database
 
@@ -51,6 +52,18 @@ with recursive gap (message, before) as (
 select message, before from gap
 """
 
+# Whoever is making a vector of what it said before must notice.
+_WANT_AGAIN = """
+insert into unembedded (message, kind, version) values (?, ?, 1)
+on conflict (message, kind) do update set version = version + 1, attempts = 0, error = ''
+"""
+
+_WANT_PARTS = """
+insert into unembedded (message, kind, version)
+select p.id, :least + part.value, :version from passage as p
+join json_each(spoken_parts(p.text)) as part where p.id = :message
+"""
+
 _WITHOUT_TRAITS = """
 select p.id from passage as p left join passage_trait as t on t.message = p.id
 where t.message is null order by p.id limit ?
@@ -64,34 +77,55 @@ def first_number(owner: int) -> int:
 
 async def index_message(tx: aiosqlite.Connection, message_id: int) -> None:
     """Make a new message findable by words, and ask for its vectors."""
-    await tx.execute(
-        "insert into message_fts (rowid, text, rest)"
-        " select id, text, rest from indexed_text where message = ?",
-        (message_id,),
-    )
+    await _index_words(tx, message_id)
     before = await _describe(tx, message_id)
     await _want(tx, [message_id], VectorKind.ALONE)
     await _want(tx, [message_id, before] if before else [message_id], VectorKind.WINDOW)
+    await tx.execute(_WANT_PARTS, {"message": message_id, "version": 0, "least": FIRST_PART})
 
 
 async def unindex_messages(tx: aiosqlite.Connection, ids: Sequence[int]) -> None:
     """Take messages that are about to be deleted out of the indexes."""
-    these = {"ids": json.dumps(ids)}
-    # The index must be told the words it is to forget while they are there.
+    await forget_words(tx, ids)
+    neighbours = await _neighbours(tx, ids)
+    await _drop_vectors(tx, neighbours, VectorKind.WINDOW)
+    await _want(tx, neighbours, VectorKind.WINDOW)
+    await _close_gap(tx, ids)
+
+
+async def forget_words(tx: aiosqlite.Connection, ids: Sequence[int]) -> None:
+    """Take the words of messages out of the full-text index, while they are still there."""
     await tx.execute(
         "insert into message_fts (message_fts, rowid, text, rest)"
         " select 'delete', id, text, rest from indexed_text"
-        " where message in (select value from json_each(:ids))",
-        these,
+        " where message in (select value from json_each(?))",
+        (json.dumps(ids),),
     )
-    rows = await tx.execute_fetchall(_NEIGHBOURS, these)
-    neighbours = sorted({row["message"] for row in rows} - {0, *ids})
+    await note_dead_words(tx)
+
+
+async def index_again(tx: aiosqlite.Connection, message_id: int) -> None:
+    """Index a message that says something else now; its words were forgotten before."""
+    row = await first_row(tx, "select text from passage where id = ?", (message_id,))
+    if row is None:
+        return  # not one that is searched
+    await _index_words(tx, message_id)
+    traits = traits_of(row["text"])
     await tx.execute(
-        "delete from vector where kind = ? and message in (select value from json_each(?))",
-        (VectorKind.WINDOW, json.dumps(neighbours)),
+        "update passage_trait set length = ?, marks = ? where message = ?",
+        (traits.length, traits.marks, message_id),
     )
-    await _want(tx, neighbours, VectorKind.WINDOW)
-    await _close_gap(tx, ids)
+    around = [message_id, *await _neighbours(tx, [message_id])]
+    for kind, ids in ((VectorKind.ALONE, [message_id]), (VectorKind.WINDOW, around)):
+        await _drop_vectors(tx, ids, kind)
+        await tx.executemany(_WANT_AGAIN, [(each, kind) for each in ids])
+    for table in ("vector", "unembedded"):
+        await tx.execute(
+            f"delete from {table} where message = ? and kind >= ?",  # noqa: S608  # of ours
+            (message_id, FIRST_PART),
+        )
+    parts = {"message": message_id, "version": 1, "least": FIRST_PART}
+    await tx.execute(_WANT_PARTS, parts)
 
 
 async def follow_another(tx: aiosqlite.Connection, followed: int, instead: int) -> None:
@@ -131,6 +165,27 @@ async def _describe(tx: aiosqlite.Connection, message_id: int) -> int:
         ),
     )
     return before
+
+
+async def _index_words(tx: aiosqlite.Connection, message_id: int) -> None:
+    await tx.execute(
+        "insert into message_fts (rowid, text, rest)"
+        " select id, text, rest from indexed_text where message = ?",
+        (message_id,),
+    )
+
+
+async def _neighbours(tx: aiosqlite.Connection, ids: Sequence[int]) -> list[int]:
+    """Return the other messages whose windows hold any of these."""
+    rows = await tx.execute_fetchall(_NEIGHBOURS, {"ids": json.dumps(ids)})
+    return sorted({row["message"] for row in rows} - {0, *ids})
+
+
+async def _drop_vectors(tx: aiosqlite.Connection, ids: Sequence[int], kind: VectorKind) -> None:
+    await tx.execute(
+        "delete from vector where kind = ? and message in (select value from json_each(?))",
+        (kind, json.dumps(ids)),
+    )
 
 
 async def _want(tx: aiosqlite.Connection, ids: Sequence[int], kind: VectorKind) -> None:

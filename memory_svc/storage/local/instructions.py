@@ -1,4 +1,7 @@
-"""Leading system messages, kept beside the tree; turns that sent the same share them."""
+"""System messages kept beside the tree, where they led.
+
+Turns that sent the same share them, and what they say all conversations of their owner.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from collections.abc import Sequence
 import aiosqlite
 
 from memory_svc.model import Message
+from memory_svc.storage.local.compressing import packed_bytes
+from memory_svc.storage.local.functions import digest_of
 from memory_svc.storage.local.rows import first_row
 
 # The hash of those that were stored before turns were kept; no turn has them.
@@ -21,7 +26,7 @@ async def keep_instructions(
     if not system:
         return None
     bodies = [message.SerializeToString(deterministic=True) for message in system]
-    digest = _digest(bodies)
+    digest = _digest_of_all(bodies)
     known = await first_row(
         tx,
         "select 1 from instruction where conversation = ? and hash = ?",
@@ -30,17 +35,32 @@ async def keep_instructions(
     if known is None:
         for position, body in enumerate(bodies):
             await tx.execute(
-                "insert into instruction values (?, ?, ?, ?, ?)",
-                (conversation, digest, position, await _new_id(tx), body),
+                "insert into instruction_use values (?, ?, ?, ?, ?)",
+                (
+                    conversation,
+                    digest,
+                    position,
+                    await _new_id(tx),
+                    await _text(tx, conversation, body),
+                ),
             )
         await tx.execute(
-            "delete from instruction where conversation = ? and hash = ?",
+            "delete from instruction_use where conversation = ? and hash = ?",
             (conversation, _ANCIENT),
         )
     await tx.execute(
         "update conversation set instructions = ? where key = ?", (digest, conversation)
     )
     return digest
+
+
+async def is_instruction(tx: aiosqlite.Connection, conversation: int, message: Message) -> bool:
+    """Tell whether a system message is one that the conversation's turns began with."""
+    body = message.SerializeToString(deterministic=True)
+    found = await first_row(
+        tx, "select 1 from instruction where conversation = ? and body = ?", (conversation, body)
+    )
+    return found is not None
 
 
 async def drop_instructions(tx: aiosqlite.Connection, conversation: int, digest: bytes) -> None:
@@ -56,14 +76,32 @@ async def drop_instructions(tx: aiosqlite.Connection, conversation: int, digest:
         {"conversation": conversation, "digest": digest},
     )
     await tx.execute(
-        "delete from instruction where conversation = :conversation and hash = :digest"
+        "delete from instruction_use where conversation = :conversation and hash = :digest"
         " and not exists (select 1 from turn"
         " where conversation = :conversation and instructions = :digest)",
         {"conversation": conversation, "digest": digest},
     )
 
 
-def _digest(bodies: Sequence[bytes]) -> bytes:
+async def _text(tx: aiosqlite.Connection, conversation: int, body: bytes) -> int:
+    """Return the number of a message that all conversations of its owner share."""
+    named = {"conversation": conversation, "digest": digest_of(body)}
+    await tx.execute(
+        "insert or ignore into instruction_text (owner, digest, body)"
+        " select owner, :digest, :body from conversation where key = :conversation",
+        {**named, "body": packed_bytes(body)},
+    )
+    row = await first_row(
+        tx,
+        "select t.key from conversation as c join instruction_text as t on t.owner = c.owner"
+        " where c.key = :conversation and t.digest = :digest",
+        named,
+    )
+    assert row is not None
+    return int(row["key"])
+
+
+def _digest_of_all(bodies: Sequence[bytes]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for body in bodies:
         digest.update(len(body).to_bytes(8, "big") + body)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from memory_svc.model import Probe, Said, SearchFilter
-from memory_svc.retrieval.evidence import Bools, Evidence, Ints
+from memory_svc.retrieval.evidence import Evidence, Ints
 from memory_svc.storage.local.gathering import Posting, gather
 from memory_svc.storage.local.indexing import first_number
+from memory_svc.storage.local.scope import parameters_of, read_scope
 from memory_svc.storage.local.shelf import Shelf
 from memory_svc.storage.local.shelves import Shelves
 from svckit.sqlite import Database
@@ -36,18 +36,6 @@ select p.* from json_each(:ids) as wanted join passage as p on p.id = wanted.val
 where {_ALLOWED}
 """  # noqa: S608  # constant text
 
-_ALLOWED_CONVERSATIONS = """
-select c.key from conversation as c
-where c.owner = :owner
-  and (:project = '' or c.project = :project)
-  and (:session_id = '' or c.session_id = :session_id)
-  and (:conversation_id = '' or c.id = :conversation_id)
-  and (:exclude = '' or c.id <> :exclude)
-  and (:tags = '[]' or exists (
-    select 1 from json_each(c.tags) as has join json_each(:tags) as wanted
-    where has.value = wanted.value))
-"""
-
 # A word that more messages have says little of any of them: the newest must do.
 _MOST_WITH_WORD = 8000
 
@@ -63,7 +51,12 @@ select term.key as term, (
 from json_each(:terms) as term order by term.key
 """
 
-_NO_FILTER = SearchFilter()
+
+_NEXT = """
+select t.before, max(t.message) as next
+from passage_trait as t join owner as o on o.key = t.owner
+where o.user_id = ? and t.before in (select value from json_each(?)) group by t.before
+"""
 
 
 class Passages:
@@ -90,8 +83,8 @@ class Passages:
             return gather(Shelf(), Probe(), (), None, limit)
         shelf = await self._shelf(owner, probe)
         postings = await self._postings(owner, (*probe.words, *probe.phrases))
-        allowed = await self._allowed(owner, shelf, where)
-        return await self._shelves.run(gather, shelf, probe, postings, allowed, limit)
+        scope = await read_scope(self._database, owner, where)
+        return await self._shelves.run(gather, shelf, probe, postings, scope, limit)
 
     async def said(
         self, user_id: str, message_ids: Sequence[int], where: SearchFilter
@@ -100,7 +93,7 @@ class Passages:
         owner = await self._owner(user_id)
         if owner is None:
             return []
-        parameters = {**_parameters(owner, where), "ids": json.dumps(message_ids)}
+        parameters = {**parameters_of(owner, where), "ids": json.dumps(message_ids)}
         return [
             Said(
                 message_id=row["id"],
@@ -109,9 +102,16 @@ class Passages:
                 role=row["role"],
                 text=row["text"],
                 created_us=row["created_us"],
+                pinned=bool(row["pinned"]),
+                corrected=bool(row["corrected"]),
             )
             for row in await self._database.fetch(_THESE, parameters)
         ]
+
+    async def following(self, user_id: str, message_ids: Sequence[int]) -> dict[int, int]:
+        """Return which searchable message follows each on the path that goes on, if any does."""
+        rows = await self._database.fetch(_NEXT, (user_id, json.dumps(message_ids)))
+        return {row["before"]: row["next"] for row in rows}
 
     async def _owner(self, user_id: str) -> int | None:
         rows = await self._database.fetch("select key from owner where user_id = ?", (user_id,))
@@ -141,37 +141,9 @@ class Passages:
         heads, rests = ids[: len(quoted)], ids[len(quoted) :]
         return [Posting(head, rest) for head, rest in zip(heads, rests, strict=True)]
 
-    async def _allowed(self, owner: int, shelf: Shelf, where: SearchFilter) -> Bools | None:
-        """Tell which places of a shelf may be found; None for all."""
-        if where == _NO_FILTER:
-            return None
-        rows = await self._database.fetch(_ALLOWED_CONVERSATIONS, _parameters(owner, where))
-        allowed = np.isin(shelf.conversations, [row["key"] for row in rows])
-        if where.roles:
-            allowed &= np.where(shelf.by_user, "user" in where.roles, "assistant" in where.roles)
-        if where.start_us is not None:
-            allowed &= shelf.created_us >= where.start_us
-        if where.end_us is not None:
-            allowed &= shelf.created_us < where.end_us
-        return allowed
-
 
 def _numbers(ids: str | None) -> Ints:
     return np.fromstring(ids or "", dtype=np.int64, sep=",")
-
-
-def _parameters(owner: int, where: SearchFilter) -> Mapping[str, Any]:
-    return {
-        "owner": owner,
-        "project": where.project,
-        "session_id": where.session_id,
-        "conversation_id": where.conversation_id,
-        "exclude": where.exclude_conversation_id,
-        "roles": json.dumps(where.roles),
-        "start_us": where.start_us,
-        "end_us": where.end_us,
-        "tags": json.dumps(where.tags),
-    }
 
 
 def _quoted(term: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import aiosqlite
 
 from memory_svc.model import Passage, Quote, Recall
+from memory_svc.storage.local.compressing import packed_text, plain_text
 from memory_svc.storage.local.rows import first_row
 from memory_svc.storage.local.tombstones import is_buried, is_turn_buried
 from memory_svc.storage.local.turns import owner_key
@@ -21,10 +22,12 @@ KEPT_US = 30 * 86_400 * 1_000_000
 MOST_OF_A_USER = 1000
 
 _CANDIDATES = """
-select r.*, m.role, m.text, m.created_us, c.id as conversation_id, c.title
+select r.*, m.role, coalesce(k.text, plain(m.text)) as text, m.created_us,
+  c.id as conversation_id, c.title, k.text is not null as corrected
 from recall_candidate as r
 join message as m on m.id = r.message
 join conversation as c on c.key = m.conversation
+left join correction as k on k.message = m.id
 where r.recall = ? order by r.position
 """
 
@@ -78,11 +81,12 @@ async def find_recall(database: Database, user_id: str, request_id: str) -> Reca
         query=row["query"],
         candidates=tuple(candidates),
         quotes=tuple(
-            Quote(passage, each["quote"])
+            Quote(passage, plain_text(each["quote"]) or "")
             for passage, each in zip(candidates, found, strict=True)
             if each["quote"]
         ),
         degraded=row["degraded"],
+        project=row["project"],
     )
 
 
@@ -90,7 +94,7 @@ async def _is_deleted(tx: aiosqlite.Connection, recall: Recall) -> bool:
     """Tell whether the request or its conversation was deleted since."""
     user = recall.user_id
     return await is_turn_buried(tx, user, recall.request_id) or await is_buried(
-        tx, user, recall.conversation_id, recall.at_us
+        tx, user, recall.conversation_id, recall.project, recall.at_us
     )
 
 
@@ -99,22 +103,26 @@ async def _keep(tx: aiosqlite.Connection, owner: int, recall: Recall) -> None:
         "delete from recall where owner = ? and request_id = ?", (owner, recall.request_id)
     )
     cursor = await tx.execute(
-        "insert into recall (owner, request_id, conversation_id, at_us, query, degraded)"
-        " values (?, ?, ?, ?, ?, ?)",
+        "insert into recall (owner, request_id, conversation_id, at_us, query, degraded, project)"
+        " values (?, ?, ?, ?, ?, ?, ?)",
         (
             *(owner, recall.request_id, recall.conversation_id, recall.at_us),
-            *(recall.query, recall.degraded),
+            *(recall.query, recall.degraded, recall.project),
         ),
     )
     quotes = {quote.passage.message_id: quote.text for quote in recall.quotes}
     # A message that was deleted since has no candidate, and so no quote.
     await tx.executemany(
-        "insert into recall_candidate select ?, ?, id, ?, ?, ?, ? from message where id = ?",
+        "insert into recall_candidate select ?, ?, id, ?, ?, ?, ?, ? from message where id = ?",
         [
             (
                 *(cursor.lastrowid, position, passage.score),
                 *(passage.lexical_score, passage.dense_score),
-                *(quotes.get(passage.message_id, ""), passage.message_id),
+                *(
+                    packed_text(quotes.get(passage.message_id, "")),
+                    passage.pinned,
+                    passage.message_id,
+                ),
             )
             for position, passage in enumerate(recall.candidates)
         ],
@@ -132,4 +140,6 @@ def _passage(row: sqlite3.Row) -> Passage:
         score=row["score"],
         lexical_score=row["lexical_score"],
         dense_score=row["dense_score"],
+        pinned=bool(row["pinned"]),
+        corrected=bool(row["corrected"]),
     )

@@ -1,8 +1,8 @@
 """Rows to values and back.
 
 A message's text stands in a column of its own, for the full-text index; the rest
-of the message is kept as contract bytes. A plain text is cut out of those bytes,
-so that nothing is kept twice.
+of the message is kept as contract bytes, from which the text is cut out, so that nothing
+is kept twice. Whatever is long is compressed (`compressing.py`).
 """
 
 from __future__ import annotations
@@ -15,35 +15,51 @@ from typing import Any
 import aiosqlite
 
 from memory_svc.model import Conversation, Message, PathNode, StoredMessage, Usage
+from memory_svc.storage.local.compressing import packed_message, plain_message, plain_text
 from memory_svc.tree import text_of
 
 
 def split_message(message: Message) -> tuple[str | None, bytes]:
-    """Return the columns `text` and `body`."""
-    if message.HasField("parts"):
-        return text_of(message) or None, message.SerializeToString()
-    if not message.HasField("text"):
-        return None, message.SerializeToString()
+    """Return what a message says, and its column `body`, which holds the rest.
+
+    In a body with parts the text of each has its length in its place.
+    """
+    text = text_of(message)
+    if not message.HasField("text") and not text:
+        return None, packed_message(message)
     rest = Message()
     rest.CopyFrom(message)
-    rest.ClearField("text")
-    return message.text, rest.SerializeToString()
+    if message.HasField("text"):
+        rest.ClearField("text")
+    for part in rest.parts.parts:
+        if part.HasField("text"):
+            part.text = str(len(part.text))
+    return text, packed_message(rest)
 
 
-def join_message(text: str | None, body: bytes) -> Message:
-    """Undo `split_message`."""
-    message = Message.FromString(body)
-    if text is not None and not message.HasField("parts"):
-        message.text = text
+def join_message(text: str | bytes | None, body: bytes) -> Message:
+    """Return the message of the columns `text` and `body`."""
+    message, said = plain_message(body), plain_text(text)
+    if said is None:
+        return message
+    if not message.HasField("parts"):
+        message.text = said
+        return message
+    for part in message.parts.parts:
+        if part.HasField("text"):
+            length = int(part.text)
+            # They were joined by line ends.
+            part.text, said = said[:length], said[length + 1 :]
     return message
 
 
 async def first_row(
     tx: aiosqlite.Connection, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
 ) -> sqlite3.Row | None:
-    """Return the first row of a query, None if it has none."""
-    async with tx.execute(sql, parameters) as cursor:
-        return await cursor.fetchone()
+    """Return the first row of a query that has few, None if it has none."""
+    # All at once, for each call waits for the connection's thread.
+    rows = await tx.execute_fetchall(sql, parameters)
+    return next(iter(rows), None)
 
 
 def to_conversation(row: sqlite3.Row) -> Conversation:
@@ -83,7 +99,8 @@ def to_stored_message(row: sqlite3.Row) -> StoredMessage:
 
 def to_path_node(row: sqlite3.Row) -> PathNode:
     """Read a row of the path queries."""
-    return PathNode(row["hash"], join_message(row["text"], row["body"]))
+    message = join_message(row["text"], row["body"])
+    return PathNode(row["hash"], message, row["finish_reason"])
 
 
 def to_usage(column: bytes | None) -> Usage | None:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from memory_svc.model import VectorKind
 from memory_svc.retrieval.evidence import Bools, Floats, Ints, Marks
+from memory_svc.storage.local.columns import grown
+from memory_svc.storage.local.parts import Parts
 from memory_svc.storage.local.vectors import Places, Vectors
 
 NOWHERE = -1  # as an index it finds the last entry, which columns of neighbours have for it
@@ -38,8 +40,10 @@ class Shelf:
         self.afters: Places = np.full(1, NOWHERE)
         self.speakers: dict[str, int] = {"": 0}
         self._spoken_by: NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self.model, self.dimensions = "", 0
+        self._words = 0
+        self.model, self.dimensions = 0, 0  # of its vectors
         self.vectors: dict[VectorKind, Vectors] = {}
+        self.parts: Parts | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,12 +56,16 @@ class Shelf:
     @property
     def mean_length(self) -> float:
         """How many words a message has."""
-        return float(self.lengths[:-1].mean()) if len(self) else 0.0
+        return self._words / len(self) if len(self) else 0.0
 
     @property
     def size_bytes(self) -> int:
         """About how much memory it takes."""
-        return 64 * len(self) + sum(each.size_bytes for each in self.vectors.values())
+        return 64 * len(self) + sum(each.size_bytes for each in self.all_vectors())
+
+    def all_vectors(self) -> list[Vectors]:
+        """Return the vectors of every kind."""
+        return [*self.vectors.values(), *([self.parts.vectors] if self.parts else [])]
 
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
         """Add rows of `COLUMNS` in the order of their numbers, all greater than those here."""
@@ -67,17 +75,18 @@ class Shelf:
         ids, befores, conversations, by_user, created, speakers, lengths, marks = zip(
             *rows, strict=True
         )
-        self.ids = np.append(self.ids, np.array(ids, dtype=np.int64))
-        self.conversations = np.append(self.conversations, np.array(conversations))
-        self.created_us = np.append(self.created_us, np.array(created, dtype=np.int64))
-        self.by_user = np.append(self.by_user, np.array(by_user, dtype=np.bool_))
-        self.marks = np.append(self.marks, np.array(marks, dtype=np.uint8))
+        self.ids = grown(self.ids, np.array(ids, dtype=np.int64))
+        self.conversations = grown(self.conversations, np.array(conversations, dtype=np.int64))
+        self.created_us = grown(self.created_us, np.array(created, dtype=np.int64))
+        self.by_user = grown(self.by_user, np.array(by_user, dtype=np.bool_))
+        self.marks = grown(self.marks, np.array(marks, dtype=np.uint8))
         codes = [self.speakers.setdefault(name, len(self.speakers)) for name in speakers]
-        self._spoken_by = np.append(self._spoken_by, np.array(codes, dtype=np.int32))
-        self.lengths = np.concatenate((self.lengths[:-1], lengths, (0,)), dtype=np.float32)
+        self._spoken_by = grown(self._spoken_by, np.array(codes, dtype=np.int32))
+        self._words += sum(lengths)
+        self.lengths = grown(self.lengths[:-1], np.array((*lengths, 0), dtype=np.float32))
         before = self.places(np.array(befores, dtype=np.int64))
-        self.befores = np.concatenate((self.befores[:-1], before, (NOWHERE,)))
-        self.afters = np.concatenate((self.afters[:-1], np.full(len(rows) + 1, NOWHERE)))
+        self.befores = grown(self.befores[:-1], np.append(before, NOWHERE))
+        self.afters = grown(self.afters[:-1], np.full(len(rows) + 1, NOWHERE))
         followed = before >= 0
         # Of several that follow the same, the newest is on the path that goes on.
         self.afters[before[followed]] = np.flatnonzero(followed) + first
@@ -89,10 +98,10 @@ class Shelf:
         found = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
         return np.where(self.ids[found] == ids, found, NOWHERE)
 
-    def spoken_by(self, name: str) -> Bools:
+    def spoken_by(self, name: str, places: Places) -> Bools:
         """Tell which messages bear this speaker's name."""
         code = self.speakers.get(name, -1) if name else -1
-        return np.asarray(self._spoken_by == code)
+        return np.asarray(self._spoken_by[places] == code)
 
     def slots(self, places: Places) -> Places:
         """Return a row for each place: the four before it, itself, the three after it."""

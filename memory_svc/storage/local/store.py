@@ -6,13 +6,21 @@ Each change is one transaction, so the end of the process leaves all of it or no
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+import aiosqlite
+
+from memory_svc.kept import (
+    Forgotten,
+    NewNote,
+    Note,
+    NoteFilter,
+    Target,
+    TheseMessages,
+)
 from memory_svc.model import (
     Conversation,
     ConversationChange,
@@ -21,6 +29,7 @@ from memory_svc.model import (
     IndexCounts,
     Message,
     NewConversation,
+    Passage,
     Probe,
     Recall,
     Said,
@@ -36,45 +45,32 @@ from memory_svc.model import (
 )
 from memory_svc.records import metadata_of
 from memory_svc.retrieval.evidence import Evidence
+from memory_svc.storage.local.compaction import Compaction
+from memory_svc.storage.local.compressing import packed_bytes
+from memory_svc.storage.local.conversations import StoredConversations
 from memory_svc.storage.local.deletion import (
     Deleted,
     delete_conversation,
     delete_message,
     delete_turn,
 )
+from memory_svc.storage.local.forgetting import forget, owner_of, weigh
+from memory_svc.storage.local.functions import FUNCTIONS
 from memory_svc.storage.local.indexing import describe_old_messages
+from memory_svc.storage.local.notes import StoredNotes
 from memory_svc.storage.local.passages import Passages
 from memory_svc.storage.local.recalls import find_recall, forget_recalls, keep_recalls
-from memory_svc.storage.local.rows import to_conversation, to_path_node, to_stored_message
-from memory_svc.storage.local.shelves import Shelves
+from memory_svc.storage.local.resending import resends
+from memory_svc.storage.local.rows import to_path_node, to_stored_message
+from memory_svc.storage.local.shelves import Shelves, open_shelves
 from memory_svc.storage.local.stored_turns import StoredTurns
 from memory_svc.storage.local.tombstones import bury, bury_turn
 from memory_svc.storage.local.turns import append_turn, owner_key
 from memory_svc.storage.local.vector_queue import VectorQueue
 from svckit.sqlite import Database, open_database
 
-# The active path has as many messages as its leaf's place says.
-_CONVERSATION = """
-select c.*, o.user_id, coalesce(leaf.position + 1, 0) as message_count
-from conversation as c join owner as o on o.key = c.owner
-left join message as leaf on leaf.id = c.head
-"""
-
-_LISTED = """
-where (:user_id is null or o.user_id = :user_id)
-  and (:project = '' or c.project = :project)
-  and (:session_id = '' or c.session_id = :session_id)
-  and (:start_us is null or c.updated_us >= :start_us)
-  and (:end_us is null or c.updated_us < :end_us)
-  and (:tags = '[]' or exists (
-    select 1 from json_each(c.tags) as has join json_each(:tags) as wanted
-    where has.value = wanted.value))
-  and (:title_query = '' or instr(casefold(c.title), :title_query))
-"""
-
-_COUNT = f"""
-select count(*) from conversation as c join owner as o on o.key = c.owner {_LISTED}
-"""  # noqa: S608  # constant text
+# A small memory is cleared by whoever deletes from it; of a large one the rest comes later.
+_CLEARING_SECONDS = 0.1
 
 _PATH = """
 with recursive path (id, parent) as (
@@ -86,39 +82,24 @@ with recursive path (id, parent) as (
 """
 
 _PATH_NODES = f"""
-{_PATH} select m.hash, m.text, m.body from path join message as m on m.id = path.id
+{_PATH} select m.hash, m.text, m.body, m.finish_reason from path join message as m on m.id = path.id
 order by m.position
 """  # noqa: S608  # constant text
-
-
-_STATS = """
-with whose as (
-  select c.* from conversation as c join owner as o on o.key = c.owner
-  where :user_id is null or o.user_id = :user_id
-),
-said as (
-  select m.role, length(cast(m.text as blob)) as bytes
-  from whose join message as m on m.conversation = whose.key
-)
-select count(*) as conversations, count(distinct owner) as users,
-  coalesce(sum(token_count), 0) as tokens,
-  min(created_us) as first_us, max(updated_us) as last_us,
-  (select count(*) from said) as messages,
-  (select count(*) from said where role = 'user') as user_messages,
-  (select count(*) from said where role = 'assistant') as assistant_messages,
-  (select coalesce(sum(bytes), 0) from said) as text_bytes
-from whose
-"""
 
 
 @asynccontextmanager
 async def open_local_store(path: Path) -> AsyncIterator[LocalStore]:
     """Open the database at `path`, making it if it does not exist; close it at the end."""
     migrations = files("memory_svc.storage.local") / "sql"
-    async with open_database(path, migrations) as database:
+    async with open_database(path, migrations, functions=FUNCTIONS) as database:
         await describe_old_messages(database)
-        with closing(Shelves(database)) as shelves:
+        async with open_shelves(database) as shelves:
+            shelves.warm()
             yield LocalStore(database, shelves)
+
+
+class _PreviewEndsError(Exception):
+    """Rolls back what was only tried."""
 
 
 class LocalStore:
@@ -130,6 +111,9 @@ class LocalStore:
         self._passages = Passages(database, shelves)
         self._vectors = VectorQueue(database, shelves)
         self._turns = StoredTurns(database)
+        self._conversations = StoredConversations(database)
+        self._notes = StoredNotes(database, shelves)
+        self._compaction = Compaction(database)
 
     async def create(self, new: NewConversation, at_us: int) -> Conversation | None:
         """Begin a conversation; None if the user has one of that id."""
@@ -154,30 +138,17 @@ class LocalStore:
 
     async def conversation(self, user_id: str | None, conversation_id: str) -> Conversation | None:
         """Return one conversation; of all users' the latest changed if `user_id` is None."""
-        rows = await self._database.fetch(
-            _CONVERSATION + "where (:user_id is null or o.user_id = :user_id) and c.id = :id"
-            " order by c.updated_us desc, c.key desc limit 1",
-            {"user_id": user_id, "id": conversation_id},
-        )
-        return to_conversation(rows[0]) if rows else None
+        return await self._conversations.conversation(user_id, conversation_id)
 
     async def conversations(
         self, where: ConversationFilter, after: tuple[int, int] | None, limit: int
     ) -> list[Conversation]:
         """List the latest changed first, from behind `after`."""
-        updated_us, key = after or (None, None)
-        rows = await self._fetch_listed(
-            _CONVERSATION + _LISTED + " and (:key is null or"
-            " (c.updated_us, c.key) < (:updated_us, :key))"
-            " order by c.updated_us desc, c.key desc limit :limit",
-            {**_listed(where), "updated_us": updated_us, "key": key, "limit": limit},
-        )
-        return [to_conversation(row) for row in rows]
+        return await self._conversations.conversations(where, after, limit)
 
     async def count_conversations(self, where: ConversationFilter) -> int:
         """Count what `conversations` lists on all pages."""
-        rows = await self._fetch_listed(_COUNT, _listed(where))
-        return int(rows[0][0])
+        return await self._conversations.count(where)
 
     async def active_path(self, user_id: str, conversation_id: str) -> TreePath | None:
         """Return what the next message continues; None if there is no such conversation."""
@@ -197,6 +168,7 @@ class LocalStore:
         return TreePath(
             tuple(Message.FromString(row["body"]) for row in system),
             tuple(map(to_path_node, nodes)),
+            await resends(self._database, conversation.key),
         )
 
     async def path_after(
@@ -245,18 +217,18 @@ class LocalStore:
 
     async def delete(self, user_id: str, conversation_id: str, at_us: int) -> int | None:
         """Delete a conversation and all derived from it; return how many messages it had."""
-        async with self._database.transaction() as tx:
+        async with self._deletion() as (tx, owners):
             # Also where nothing is stored: the first turn may still be on its way.
             await bury(tx, user_id, conversation_id, at_us)
             await forget_recalls(tx, user_id, conversation_id=conversation_id)
             deleted = await delete_conversation(tx, user_id, conversation_id)
-        return await self._forget(deleted)
+            return _noted(deleted, owners)
 
     async def delete_message(self, conversation: int, message_id: int, at_us: int) -> bool:
         """Delete a message; tell whether it was there."""
-        async with self._database.transaction() as tx:
+        async with self._deletion() as (tx, owners):
             deleted = await delete_message(tx, conversation, message_id, at_us)
-        return await self._forget(deleted) is not None
+            return _noted(deleted, owners) is not None
 
     async def turn(self, user_id: str | None, request_id: str) -> StoredTurn | None:
         """Return one turn with its content, anybody's if `user_id` is None; None if none."""
@@ -274,23 +246,22 @@ class LocalStore:
             updated = await tx.execute(
                 "update turn set record = ?, metadata = ? where request_id = ?"
                 " and owner = (select key from owner where user_id = ?)",
-                (record, json.dumps(metadata_of(record)), request_id, user_id),
+                (packed_bytes(record), json.dumps(metadata_of(record)), request_id, user_id),
             )
         return bool(updated.rowcount)
 
     async def delete_turn(self, user_id: str, request_id: str, at_us: int) -> int | None:
         """Delete a turn and what only it has; return how many messages are gone."""
-        async with self._database.transaction() as tx:
+        async with self._deletion() as (tx, owners):
             # Also where nothing is stored: it may still be on its way.
             await bury_turn(tx, user_id, request_id, at_us)
             await forget_recalls(tx, user_id, request_id=request_id)
             deleted = await delete_turn(tx, user_id, request_id, at_us)
-        return await self._forget(deleted)
+            return _noted(deleted, owners)
 
     async def stats(self, user_id: str | None) -> Stats:
         """Count what is kept of a user; of all if None."""
-        rows = await self._database.fetch(_STATS, {"user_id": user_id})
-        return Stats(**{name: rows[0][name] for name in rows[0].keys()})  # noqa: SIM118  # a row, not a dict
+        return await self._conversations.stats(user_id)
 
     async def speakers(self, user_id: str) -> tuple[str, ...]:
         """Return the names that speak in the user's memory, beside those who have none."""
@@ -307,6 +278,50 @@ class LocalStore:
     ) -> list[Said]:
         """Return those of the messages that the user may find, in any order."""
         return await self._passages.said(user_id, message_ids, where)
+
+    async def following(self, user_id: str, message_ids: Sequence[int]) -> dict[int, int]:
+        """Return which searchable message follows each on the path that goes on, if any does."""
+        return await self._passages.following(user_id, message_ids)
+
+    async def remember(self, user_id: str, conversation_id: str, new: NewNote, at_us: int) -> Note:
+        """Keep a note in its conversation, once; return it as it is stored."""
+        return await self._notes.remember(user_id, conversation_id, new, at_us)
+
+    async def notes(
+        self, user_id: str, where: NoteFilter, after: tuple[int, int] | None, limit: int
+    ) -> list[Note]:
+        """List notes and pinned messages, the latest first."""
+        return await self._notes.notes(user_id, where, after, limit)
+
+    async def pinned(self, user_id: str, project: str, limit: int) -> list[Passage]:
+        """Return what is in every recall of the project, the latest first."""
+        return await self._notes.pinned(user_id, project, limit)
+
+    async def pin(self, user_id: str, message_id: int, project: str | None) -> Note | None:
+        """Pin a message for a project, '' for all, or unpin it (None); None if there is none."""
+        return await self._notes.pin(user_id, message_id, project)
+
+    async def correct(self, user_id: str, message_id: int, text: str) -> Note | None:
+        """Let a text stand for what a message says, '' for what was said; None if none."""
+        return await self._notes.correct(user_id, message_id, text)
+
+    async def forget(
+        self, user_id: str, target: Target, at_us: int, *, preview: bool = False
+    ) -> Forgotten | None:
+        """Forget what a user names, or only count it; None if there is no such conversation."""
+        if preview and not isinstance(target, TheseMessages):
+            async with self._database.reader() as connection:
+                return await weigh(connection, user_id, target)
+        forgotten = None
+        with suppress(_PreviewEndsError):
+            async with self._deletion() as (tx, owners):
+                owner = await owner_of(tx, user_id)
+                forgotten = await forget(tx, user_id, target, at_us)
+                if preview:
+                    raise _PreviewEndsError
+                if owner is not None:
+                    owners.add(owner)
+        return forgotten
 
     async def keep_recalls(self, recalls: Sequence[Recall]) -> None:
         """Keep what was recalled for requests, and drop what has been kept long enough."""
@@ -337,29 +352,30 @@ class LocalStore:
         """Count the messages with a vector of `model`, and those that wait for any."""
         return await self._vectors.counts(model)
 
-    async def _fetch_listed(self, sql: str, parameters: dict[str, Any]) -> list[sqlite3.Row]:
-        """Return all rows of a query that compares titles."""
-        async with self._database.reader() as connection:
-            # SQLite itself knows the case of ASCII letters only.
-            await connection.create_function("casefold", 1, str.casefold, deterministic=True)
-            return list(await connection.execute_fetchall(sql, parameters))
+    async def tidy(self) -> None:
+        """Clear away what deletions left in the files, in short steps between other writes."""
+        await self._compaction.clear_all()
 
-    async def _forget(self, deleted: Deleted | None) -> int | None:
-        """Drop what is kept of deleted messages outside their rows; return how many they are."""
-        if deleted is None:
-            return None
-        await self._shelves.drop(deleted.owner)
-        await self._database.empty_log()
-        return len(deleted.messages)
+    @asynccontextmanager
+    async def _deletion(self) -> AsyncIterator[tuple[aiosqlite.Connection, set[int]]]:
+        """Lend a transaction, and a set for the owners of what it deletes.
+
+        What is kept of theirs outside the rows goes as well, even where the caller gives
+        up while it is committed.
+        """
+        owners: set[int] = set()
+        try:
+            async with self._database.transaction() as tx:
+                yield tx, owners
+        finally:
+            for owner in owners:
+                await self._shelves.drop(owner)
+            await self._compaction.clear(_CLEARING_SECONDS)
 
 
-def _listed(where: ConversationFilter) -> dict[str, Any]:
-    return {
-        "user_id": where.user_id,
-        "project": where.project,
-        "session_id": where.session_id,
-        "start_us": where.start_us,
-        "end_us": where.end_us,
-        "tags": json.dumps(where.tags),
-        "title_query": where.title_query.casefold(),
-    }
+def _noted(deleted: Deleted | None, owners: set[int]) -> int | None:
+    """Note whose messages were deleted; return how many, None for nothing to delete."""
+    if deleted is None:
+        return None
+    owners.add(deleted.owner)
+    return len(deleted.messages)

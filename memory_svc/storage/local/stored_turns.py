@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from memory_svc.model import Message, PathNode, StoredMessage, StoredTurn, TreePath, TurnFilter
+from memory_svc.model import Message, StoredMessage, StoredTurn, TreePath, TurnFilter
+from memory_svc.storage.local.compressing import plain_bytes, plain_message
 from memory_svc.storage.local.rows import (
     join_message,
     to_path_node,
@@ -76,7 +77,7 @@ with recursive path (id, parent) as (
 """
 
 _PATH_NODES = f"""
-{_PATH} select m.hash, m.text, m.body from path join message as m on m.id = path.id
+{_PATH} select m.hash, m.text, m.body, m.finish_reason from path join message as m on m.id = path.id
 order by m.position
 """  # noqa: S608  # constant text
 
@@ -144,7 +145,7 @@ class StoredTurns:
         system = await self._database.fetch(_PATH_INSTRUCTIONS, place)
         nodes = list(map(to_path_node, await self._database.fetch(_PATH_NODES, place)))
         if nodes and row["reply"] is not None:
-            nodes[-1] = PathNode(nodes[-1].hash, Message.FromString(row["reply"]))
+            nodes[-1] = replace(nodes[-1], message=plain_message(row["reply"]))
         return TreePath(tuple(Message.FromString(each["body"]) for each in system), tuple(nodes))
 
     async def _row(self, user_id: str | None, request_id: str) -> sqlite3.Row | None:
@@ -171,8 +172,8 @@ class StoredTurns:
             created_us=row["created_us"],
             input=(*instructions, *sent),
             reply=_reply(row, answers[0]) if answers else None,
-            other_replies=tuple(Message.FromString(each["body"]) for each in others),
-            record=row["record"] or b"",
+            other_replies=tuple(plain_message(each["body"]) for each in others),
+            record=plain_bytes(row["record"] or b""),
         )
 
     async def _instructions(self, turn: sqlite3.Row) -> Sequence[StoredMessage]:
@@ -203,7 +204,7 @@ def _reply(turn: sqlite3.Row, answer: StoredMessage) -> StoredMessage:
     wording = turn["reply"]
     return replace(
         answer,
-        message=answer.message if wording is None else Message.FromString(wording),
+        message=answer.message if wording is None else plain_message(wording),
         model=turn["model"],
         backend=turn["backend"],
         usage=to_usage(turn["usage"]),

@@ -1,52 +1,29 @@
-"""Store one turn inside a transaction: find its place in the tree, add what is missing.
+"""Store one turn inside a transaction: its messages in the tree, and where in it they are.
 
-What the turn itself keeps is where in the tree its messages are.
+How they get into the tree is `growing.py`'s.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiosqlite
 
 from memory_svc.model import Fate, Message, Turn, Usage
 from memory_svc.records import metadata_of
-from memory_svc.storage.local.indexing import index_message
+from memory_svc.storage.local.compressing import packed_bytes, packed_message
+from memory_svc.storage.local.forgotten import without_forgotten
+from memory_svc.storage.local.growing import Place, Said, find_node, walk
 from memory_svc.storage.local.instructions import keep_instructions
-from memory_svc.storage.local.rows import first_row, join_message, split_message
+from memory_svc.storage.local.rejoining import START, Node, before_attempt
+from memory_svc.storage.local.rows import first_row, join_message
 from memory_svc.storage.local.tombstones import is_buried, is_turn_buried
 from memory_svc.titles import title_of
-from memory_svc.tree import ROOT, chain, split_system
+from memory_svc.tree import split_system
 from svckit.times import now_us
 
-# Only what people and models said to each other is worth finding; tools' output
-# and instructions would drown it.
-_SEARCHABLE_ROLES = ("user", "assistant")
 _MOST_TOKENS = 2**40  # beyond any real count; keeps sums within SQLite's integers
-
-
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """A stored message as the next one's parent; id 0 is the root."""
-
-    id: int
-    hash: bytes
-    position: int
-
-
-_START = _Node(0, ROOT, -1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where and when a turn's new messages go in."""
-
-    owner: int
-    conversation: int
-    request_id: str
-    at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +36,9 @@ class _Ends:
     answer: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """A message, and for an answer what produced it."""
-
-    message: Message
-    model: str = ""
-    backend: str = ""
-    usage: Usage | None = None
-    finish_reason: str = ""
-    generated: bool = False
-
-
 async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> Fate:
     """Store `turn` unless it was stored before or it or its conversation was deleted since."""
-    if await is_buried(tx, turn.user_id, turn.conversation_id, turn.at_us):
+    if await is_buried(tx, turn.user_id, turn.conversation_id, turn.project, turn.at_us):
         return Fate.DELETED
     if await is_turn_buried(tx, turn.user_id, turn.request_id):
         return Fate.DELETED
@@ -82,12 +47,13 @@ async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> Fate:
         return Fate.DUPLICATE
     system, messages = split_system(turn.messages)
     key, head = await _conversation(tx, owner, turn)
-    instructions = await keep_instructions(tx, key, system)
-    start = await _start(tx, key, head, turn.parent_head)
-    place = _Place(owner, key, turn.request_id, turn.at_us)
-    asked = await _walk(tx, place, start, list(map(_Said, messages)))
-    leaf = await _walk(tx, place, asked, _reply(turn))
-    ends = _Ends(instructions, asked.id, len(messages), leaf.id if turn.reply else 0)
+    place = Place(owner, key, turn.request_id, turn.at_us)
+    start = await _start(tx, place, head, turn)
+    messages = await without_forgotten(tx, place, start, messages)
+    asked = await walk(tx, place, start, list(map(Said, messages)), partial=start is START)
+    instructions = await keep_instructions(tx, key, (*system, *asked.beside))
+    leaf = (await walk(tx, place, asked.end, _reply(turn))).end
+    ends = _Ends(instructions, asked.end.id, asked.count, leaf.id if turn.reply else 0)
     await _keep(tx, place, turn, ends)
     await tx.execute(
         "update conversation set head = ?, updated_us = max(updated_us, ?),"
@@ -98,7 +64,7 @@ async def append_turn(tx: aiosqlite.Connection, turn: Turn) -> Fate:
             leaf.id or head,
             turn.at_us,
             _tokens(turn.usage),
-            title_of(messages),
+            turn.title or title_of(messages),
             turn.project,
             turn.session_id,
             key,
@@ -113,6 +79,26 @@ async def owner_key(tx: aiosqlite.Connection, user_id: str) -> int:
     row = await first_row(tx, "select key from owner where user_id = ?", (user_id,))
     assert row is not None
     return int(row["key"])
+
+
+async def add_message(
+    tx: aiosqlite.Connection, owner: int, conversation: int, message: Message, at_us: int
+) -> int:
+    """Continue a conversation's active path with a message of no turn; return its number."""
+    row = await first_row(
+        tx,
+        "select m.id, m.hash, m.position from conversation as c"
+        " join message as m on m.id = c.head where c.key = ?",
+        (conversation,),
+    )
+    leaf = Node(*row) if row else START
+    place = Place(owner, conversation, "", at_us)
+    node = (await walk(tx, place, leaf, [Said(message)])).end
+    await tx.execute(
+        "update conversation set head = ?, updated_us = max(updated_us, ?) where key = ?",
+        (node.id, at_us, conversation),
+    )
+    return node.id
 
 
 async def _is_new(tx: aiosqlite.Connection, owner: int, request_id: str) -> bool:
@@ -139,34 +125,42 @@ async def _conversation(tx: aiosqlite.Connection, owner: int, turn: Turn) -> tup
     return row["key"], row["head"]
 
 
-async def _start(tx: aiosqlite.Connection, key: int, head: int, parent_head: str) -> _Node:
+async def _start(tx: aiosqlite.Connection, place: Place, head: int, turn: Turn) -> Node:
     """Return the node the turn follows: the named one, the active leaf, or the root."""
-    if not parent_head:
-        return _START
-    try:
-        named = await _node(tx, key, bytes.fromhex(parent_head))
-    except ValueError:  # not a head of ours
-        named = None
+    if turn.after_request_id:
+        named = await _end_of(tx, place, turn.after_request_id)
+    elif turn.parent_head:
+        try:
+            named = await find_node(tx, place.conversation, bytes.fromhex(turn.parent_head))
+        except ValueError:  # not a head of ours
+            named = None
+    else:
+        return START
     if named is not None:
         return named
     row = await first_row(tx, "select id, hash, position from message where id = ?", (head,))
-    return _Node(*row) if row else _START
+    if row is None:
+        return START
+    return await before_attempt(tx, Node(*row), split_system(turn.messages)[1])
 
 
-async def _node(tx: aiosqlite.Connection, key: int, node_hash: bytes) -> _Node | None:
+async def _end_of(tx: aiosqlite.Connection, place: Place, request_id: str) -> Node | None:
+    """Return the last message of another turn of the conversation; None if it has no such turn."""
     row = await first_row(
         tx,
-        "select id, hash, position from message where conversation = ? and hash = ?",
-        (key, node_hash),
+        "select m.id, m.hash, m.position from turn as t"
+        " join message as m on m.id = iif(t.answer, t.answer, t.input_end)"
+        " where t.owner = ? and t.request_id = ? and t.conversation = ?",
+        (place.owner, request_id, place.conversation),
     )
-    return _Node(*row) if row else None
+    return Node(*row) if row else None
 
 
-def _reply(turn: Turn) -> list[_Said]:
+def _reply(turn: Turn) -> list[Said]:
     if turn.reply is None:
         return []
     return [
-        _Said(
+        Said(
             turn.reply,
             model=turn.model,
             backend=turn.backend,
@@ -177,70 +171,7 @@ def _reply(turn: Turn) -> list[_Said]:
     ]
 
 
-async def _walk(
-    tx: aiosqlite.Connection, place: _Place, start: _Node, said: Sequence[_Said]
-) -> _Node:
-    """Follow `said` from `start`, adding what is missing; return the last node.
-
-    A stored node has all its ancestors stored, so looking from the end finds
-    where the new ones begin in one or two steps.
-    """
-    hashes = chain(start.hash, (each.message for each in said))
-    node, known = start, len(said)
-    while known:
-        stored = await _node(tx, place.conversation, hashes[known - 1])
-        if stored is not None:
-            node = stored
-            break
-        known -= 1
-    for node_hash, each in zip(hashes[known:], said[known:], strict=True):
-        node = await _add(tx, place, node, node_hash, each)
-    return node
-
-
-async def _add(
-    tx: aiosqlite.Connection, place: _Place, parent: _Node, node_hash: bytes, said: _Said
-) -> _Node:
-    text, body = split_message(said.message)
-    role = said.message.role
-    generated = said.generated or await _was_generated(tx, place.owner, role, text)
-    says_something = text is not None and not text.isspace() and text != ""
-    searchable = role in _SEARCHABLE_ROLES and says_something and not generated
-    cursor = await tx.execute(
-        "insert into message (conversation, parent, position, hash, role, text, body, created_us,"
-        " request_id, model, backend, usage, finish_reason, generated, searchable)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(place.conversation, parent.id, parent.position + 1, node_hash, role, text, body),
-            *(place.at_us, place.request_id, said.model, said.backend),
-            said.usage and said.usage.SerializeToString(),
-            *(said.finish_reason, generated, searchable),
-        ),
-    )
-    assert cursor.lastrowid is not None
-    if searchable:
-        await index_message(tx, cursor.lastrowid)
-    return _Node(cursor.lastrowid, node_hash, parent.position + 1)
-
-
-async def _was_generated(tx: aiosqlite.Connection, owner: int, role: str, text: str | None) -> bool:
-    """Tell whether a client sends back an answer that lair itself made out of memory.
-
-    Without this such an answer would become searchable as soon as a client edits
-    an earlier message and so begins another branch.
-    """
-    if role != "assistant" or text is None:
-        return False
-    found = await first_row(
-        tx,
-        "select 1 from message as m join conversation as c on c.key = m.conversation"
-        " where m.generated = 1 and length(m.text) = length(?) and m.text = ? and c.owner = ?",
-        (text, text, owner),
-    )
-    return found is not None
-
-
-async def _keep(tx: aiosqlite.Connection, place: _Place, turn: Turn, ends: _Ends) -> None:
+async def _keep(tx: aiosqlite.Connection, place: Place, turn: Turn, ends: _Ends) -> None:
     """Store what can be found again of the turn itself."""
     cursor = await tx.execute(
         "insert into turn (owner, request_id, conversation, created_us, endpoint, instructions,"
@@ -252,14 +183,14 @@ async def _keep(tx: aiosqlite.Connection, place: _Place, turn: Turn, ends: _Ends
             *(ends.instructions, ends.input_end, ends.input_count, ends.answer),
             await _other_wording(tx, ends.answer, turn.reply),
             *(turn.model, turn.backend, turn.usage and turn.usage.SerializeToString()),
-            *(_tokens(turn.usage), turn.finish_reason, turn.record or None),
+            *(_tokens(turn.usage), turn.finish_reason, packed_bytes(turn.record) or None),
             json.dumps(metadata_of(turn.record)),
         ),
     )
     await tx.executemany(
         "insert into other_reply values (?, ?, ?)",
         [
-            (cursor.lastrowid, position, reply.SerializeToString())
+            (cursor.lastrowid, position, packed_message(reply))
             for position, reply in enumerate(turn.other_replies)
         ],
     )
@@ -275,7 +206,7 @@ async def _other_wording(
     assert row is not None
     if join_message(row["text"], row["body"]) == reply:
         return None
-    return reply.SerializeToString()
+    return packed_message(reply)
 
 
 def _tokens(usage: Usage | None) -> int:

@@ -6,11 +6,13 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import aiosqlite
 import numpy as np
 
-from memory_svc.model import IndexCounts, Line, Unembedded, Vector, VectorKind
+from memory_svc.model import FIRST_PART, IndexCounts, Line, Unembedded, Vector, VectorKind
+from memory_svc.storage.local.nearest import Packed
 from memory_svc.storage.local.rows import first_row
 from memory_svc.storage.local.shelves import Shelves
 from memory_svc.storage.local.vectors import pack
@@ -18,31 +20,50 @@ from svckit.sqlite import Database
 
 MOST_ATTEMPTS = 3
 
-# A message's neighbours; of several that follow it the newest is on the path that goes on.
-_NEIGHBOURS = """
-select owner, before,
+# What is known now of messages whose vectors were made: whose they are, their neighbours (of
+# several that follow one the newest is on the path that goes on), and which text was queued.
+_MADE = """
+select t.message, json_extract(made.value, '$[1]') as kind, t.owner, t.before, u.version,
   coalesce((select max(f.message) from passage_trait as f where f.before = t.message), 0) as after
-from passage_trait as t where t.message = :message
+from json_each(?) as made
+join passage_trait as t on t.message = json_extract(made.value, '$[0]')
+left join unembedded as u
+  on u.message = t.message and u.kind = json_extract(made.value, '$[1]')
+"""
+
+# The window of a message that nothing follows is made anew when something does. While there
+# is other work it waits for that: many messages come in so fast, and half as many windows do.
+_OPEN = """
+u.kind = 1 and not exists (select 1 from passage_trait as f where f.before = u.message)
 """
 
 _WAITING = """
-select u.message, u.kind, t.before,
+select u.message, u.kind, u.version, u.attempts, t.before,
   coalesce((select max(f.message) from passage_trait as f where f.before = t.message), 0) as after
 from unembedded as u join passage_trait as t on t.message = u.message
-where u.attempts < ? order by u.attempts, u.message, u.kind limit ?
+where u.attempts < ? and ({wanted}) order by u.attempts, u.message, u.kind limit ?
 """
+_FIRST, _LAST = _WAITING.format(wanted=f"not ({_OPEN})"), _WAITING.format(wanted=_OPEN)
 
 _LINES = """
-select m.id, m.text, iif(t.speaker = '', m.role, t.speaker) as speaker
+select p.id, p.text, iif(t.speaker = '', p.role, t.speaker) as speaker
 from json_each(?) as wanted
-join message as m on m.id = wanted.value join passage_trait as t on t.message = m.id
+join passage as p on p.id = wanted.value join passage_trait as t on t.message = p.id
 """
 
 _WANTED = """
 insert or ignore into unembedded (message, kind)
 select t.message, :kind from passage_trait as t
-left join vector as v on v.message = t.message and v.kind = :kind and v.model = :model
+left join vector as v on v.message = t.message and v.kind = :kind
+  and v.model = (select key from embedding_model where name = :model)
 where v.message is null
+"""
+
+
+_WANTED_PARTS = """
+insert or ignore into unembedded (message, kind)
+select message, kind from vector where kind >= :least
+  and model is not (select key from embedding_model where name = :model)
 """
 
 
@@ -62,10 +83,14 @@ class VectorQueue:
             )
             for kind in VectorKind:
                 await tx.execute(_WANTED, {"kind": kind, "model": model})
+            await tx.execute(_WANTED_PARTS, {"least": FIRST_PART, "model": model})
 
     async def unembedded(self, limit: int) -> list[Unembedded]:
         """Return what waits; what failed comes last."""
-        rows = await self._database.fetch(_WAITING, (MOST_ATTEMPTS, limit))
+        rows = await self._database.fetch(_FIRST, (MOST_ATTEMPTS, limit))
+        if len(rows) < limit:
+            rows += await self._database.fetch(_LAST, (MOST_ATTEMPTS, limit - len(rows)))
+            rows.sort(key=itemgetter("attempts"))
         ids = {row[column] for row in rows for column in ("message", "before", "after")}
         found = await self._database.fetch(_LINES, (json.dumps(sorted(ids)),))
         lines = {row["id"]: Line(row["speaker"], row["text"]) for row in found}
@@ -74,15 +99,19 @@ class VectorQueue:
 
     async def put(self, model: str, made: Sequence[tuple[Unembedded, Vector]]) -> None:
         """Store vectors and take them off the queue, in one transaction."""
-        stored: dict[tuple[int, VectorKind, int], list[tuple[int, Vector]]] = defaultdict(list)
+        if not made:
+            return
+        packed = pack(np.stack([vector for _, vector in made]))
+        stored: dict[tuple[int, int], list[tuple[int, Packed]]] = defaultdict(list)
         async with self._database.transaction() as tx:
-            for each, vector in made:
-                owner = await _store(tx, model, each, vector)
-                if owner is not None:
-                    stored[owner, each.kind, vector.size].append((each.message_id, vector))
-        for (owner, kind, _), vectors in stored.items():
+            owners = await _owners(tx, [each for each, _ in made])
+            for (each, _), vector in zip(made, packed, strict=True):
+                if (key := (each.message_id, each.kind)) in owners:
+                    stored[owners[key], each.kind].append((each.message_id, vector))
+            number = await _store(tx, model, stored)
+        for (owner, kind), vectors in stored.items():
             ids, rows = zip(*vectors, strict=True)
-            await self._shelves.put(owner, model, kind, ids, np.stack(rows))
+            await self._shelves.put(owner, number, kind, ids, np.stack(rows))
 
     async def failed(self, model: str, waiting: Unembedded, error: str) -> None:
         """Count a failed attempt and keep its error."""
@@ -94,45 +123,78 @@ class VectorQueue:
             )
 
     async def counts(self, model: str) -> IndexCounts:
-        """Count messages with a vector of `model`, and those that wait for any."""
+        """Count messages with a vector of `model`, and those that wait for any or are given up."""
         rows = await self._database.fetch(
-            "select (select count(*) from vector where model = ? and kind = ?) as indexed,"
-            " (select count(distinct message) from unembedded where attempts < ?) as pending",
-            (model, VectorKind.ALONE, MOST_ATTEMPTS),
+            "select (select count(*) from vector where kind = 0 and"  # as the index has it
+            " model = (select key from embedding_model where name = ?)) as indexed,"
+            " (select count(distinct message) from unembedded where attempts < ?) as pending,"
+            " (select count(distinct message) from unembedded where attempts >= ?) as failed,"
+            " (select error from unembedded where attempts >= ? order by message desc limit 1)"
+            " as failure",
+            (model, *[MOST_ATTEMPTS] * 3),
         )
-        return IndexCounts(rows[0]["indexed"], rows[0]["pending"])
+        row = rows[0]
+        return IndexCounts(row["indexed"], row["pending"], row["failed"], row["failure"] or "")
+
+
+async def _owners(
+    tx: aiosqlite.Connection, made: Sequence[Unembedded]
+) -> dict[tuple[int, int], int]:
+    """Return whose the messages are whose vectors are still wanted; the others wait on."""
+    wanted = json.dumps([(each.message_id, each.kind) for each in made])
+    now = {
+        (row["message"], row["kind"]): row for row in await tx.execute_fetchall(_MADE, (wanted,))
+    }
+    owners = {}
+    for each in made:
+        key = (each.message_id, each.kind)
+        # It may be deleted, corrected or among other neighbours since.
+        if (row := now.get(key)) is None or row["version"] not in {None, each.version}:
+            continue
+        if each.kind >= FIRST_PART and row["version"] is None:
+            continue  # it has no such part any more
+        neighbours = (row["before"], row["after"])
+        if each.kind != VectorKind.WINDOW or neighbours == (each.before_id, each.after_id):
+            owners[key] = int(row["owner"])
+    return owners
 
 
 async def _store(
-    tx: aiosqlite.Connection, model: str, made: Unembedded, vector: Vector
-) -> int | None:
-    """Store a vector; return whose it is, None if it is of what is no more."""
-    now = await first_row(tx, _NEIGHBOURS, {"message": made.message_id})
-    if now is None:
-        return None
-    neighbours = (now["before"], now["after"])
-    if made.kind is VectorKind.WINDOW and neighbours != (made.before_id, made.after_id):
-        return None  # it stays in the queue
-    await tx.execute(
-        "insert or replace into vector (message, kind, model, vector) values (?, ?, ?, ?)",
-        (made.message_id, made.kind, model, pack(vector)),
+    tx: aiosqlite.Connection,
+    model: str,
+    stored: Mapping[tuple[int, int], Sequence[tuple[int, Packed]]],
+) -> int:
+    """Store vectors and take them off the queue; return the model's number."""
+    await tx.execute("insert or ignore into embedding_model (name) values (?)", (model,))
+    named = await first_row(tx, "select key from embedding_model where name = ?", (model,))
+    assert named is not None
+    # In the order of the table, whose pages are full then.
+    rows = sorted(
+        (message, kind, named["key"], packed.tobytes())
+        for (_, kind), vectors in stored.items()
+        for message, packed in vectors
     )
-    await tx.execute(
-        "delete from unembedded where message = ? and kind = ?", (made.message_id, made.kind)
+    await tx.executemany(
+        "insert or replace into vector (message, kind, model, vector) values (?, ?, ?, ?)", rows
     )
-    return int(now["owner"])
+    await tx.executemany(
+        "delete from unembedded where message = ? and kind = ?", [row[:2] for row in rows]
+    )
+    return int(named["key"])
 
 
 def _unembedded(row: sqlite3.Row, lines: Mapping[int, Line]) -> Unembedded:
-    kind = VectorKind(row["kind"])
-    if kind is VectorKind.ALONE:
-        return Unembedded(row["message"], kind, lines[row["message"]])
+    kind = row["kind"]
+    if kind != VectorKind.WINDOW:
+        line = lines[row["message"]]
+        return Unembedded(row["message"], kind, line, version=row["version"])
     return Unembedded(
         message_id=row["message"],
-        kind=kind,
+        kind=VectorKind.WINDOW,
         line=lines[row["message"]],
         before_id=row["before"],
         after_id=row["after"],
         before=lines.get(row["before"]),
         after=lines.get(row["after"]),
+        version=row["version"],
     )

@@ -1,141 +1,170 @@
-"""Nearest vectors of one owner by FAISS, by the passages' places on their shelf.
+"""The vectors of one owner by the passages' places on their shelf, held by FAISS alone.
 
-Exact while they are few. Beyond `_MOST_EXACT` vectors they are kept in bytes and
-grouped (IVF-SQ8), and a search visits the groups nearest to it. A vector that is put
-again is a new row; the old one stays, unreachable, until the shelf is loaded anew.
+They are packed to a signed byte for each dimension, and of the same length, so that what
+FAISS compares are cosines. Few are compared one by one; `Grouping` makes groups of many,
+beside what goes on. What becomes of the rows is `nearest.py`'s.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memory_svc.model import Vector
+from memory_svc.storage.local.columns import grown
+from memory_svc.storage.local.nearest import Compared, Grouped, Index, Packed, Rows, sample_rows
 
 Places = NDArray[np.int64]
 Allowed = NDArray[np.bool_]
 
-_MOST_EXACT = 5000
-_TRAINED_ON = 48  # vectors for each group
-_VISITED = 10  # one of so many groups is visited
-_NONE = -1
+# Beyond it groups are faster, although it takes longer to read vectors out of them.
+_MOST_COMPARED = 150_000
+_NOWHERE = -1
+_BLOCK = 8192
+# Left out by searching for more is faster than by asking of each.
+_FEW = 1000
+_MOST = 127
+# Rarely is any of a vector's numbers larger than so many times their root mean square.
+_SPREAD = 6.0
+_TOO_LONG = 1.02
 
 
 class Vectors:
-    """The vectors of one kind, of at most one for each place."""
+    """The vectors of one kind, at most one for each place."""
 
-    def __init__(self, places: Places, vectors: Vector) -> None:
-        self._index = _build(vectors)
-        self._groups = getattr(self._index, "nlist", 0)
-        self._places = np.empty(0, dtype=np.int64)
-        self._rows = np.empty(0, dtype=np.int64)
-        self._note(places)
+    def __init__(self, dimensions: int) -> None:
+        self._dimensions = dimensions
+        self._index: Index = Compared(dimensions)
+        self._places: Places = np.empty(0, dtype=np.int64)  # of each row
+        self._rows: Rows = np.empty(0, dtype=np.int64)  # of each place
+        # What makes a packed vector's length 1.
+        self._scales: Vector = np.empty(0, dtype=np.float32)
+        # Rows since groups are being made.
+        self._replaced: list[Rows] | None = None
 
-    @property
-    def is_outgrown(self) -> bool:
-        """Whether loading them anew would make searches faster or spare memory."""
-        rows = len(self._places)
-        crowded = rows > 2 * _MOST_EXACT and not self._groups
-        return crowded or (rows > _MOST_EXACT and 2 * self._live < rows)
+    def __len__(self) -> int:
+        return len(self._places)
 
     @property
     def size_bytes(self) -> int:
         """About how much memory they take."""
-        return int(len(self._places) * (self._index.sa_code_size() + 24))
+        return len(self) * (self._dimensions + 20) + self._rows.nbytes
 
-    def put(self, places: Places, vectors: Vector) -> None:
+    @property
+    def is_crowded(self) -> bool:
+        """Whether searches would be faster in groups."""
+        return len(self) > _MOST_COMPARED and isinstance(self._index, Compared)
+
+    def put(self, places: Places, packed: Packed) -> None:
         """Add vectors; those of places that have one are replaced."""
-        self._index.add(vectors)
-        self._note(places)
+        packed, scales = _even(packed)
+        self._make_room(places)
+        rows = self._rows[places]
+        new = rows == _NOWHERE
+        old = rows[~new]
+        if len(old):
+            self._index.replace(old, packed[~new])
+            self._scales[old] = scales[~new]
+            if self._replaced is not None:
+                self._replaced.append(old)
+        if new.any():
+            self._rows[places[new]] = np.arange(len(self), len(self) + new.sum())
+            self._index.add(packed[new])
+            self._places = grown(self._places, places[new])
+            self._scales = grown(self._scales, scales[new])
 
     def nearest(self, query: Vector, count: int, allowed: Allowed | None) -> Places:
-        """Return the places of the `count` nearest; only `allowed` ones unless None."""
-        reachable = self._places >= 0
-        if allowed is not None:
-            reachable[reachable] = allowed[self._places[reachable]]
-        rows, _ = self._search(query, min(count, int(reachable.sum())), reachable)
-        return self._places[rows]
+        """Return the places of about the `count` nearest; only `allowed` ones unless None."""
+        if allowed is None:
+            return self._found(query, min(count, len(self)), None)
+        excluded = len(allowed) - int(np.count_nonzero(allowed))
+        if excluded <= _FEW:
+            found = self.nearest(query, count + excluded, None)
+            return found[allowed[found]][:count]
+        selected = allowed[self._places]
+        return self._found(query, min(count, int(np.count_nonzero(selected))), selected)
 
     def cosines(self, query: Vector, places: Places) -> Vector:
         """Return the cosine of each place's vector; 0 where there is none."""
-        rows = np.full(len(places), _NONE)
+        cosines = np.zeros(len(places), dtype=np.float32)
+        rows = self._rows_of(places)
+        has = np.flatnonzero(rows != _NOWHERE)
+        for first in range(0, len(has), _BLOCK):
+            part = has[first : first + _BLOCK]
+            found = rows[part]
+            # Not by matrices, whose library starts threads that wait for each other.
+            products = np.einsum("ij,j->i", self._index.read(found), query)
+            cosines[part] = products * self._scales[found]
+        return cosines
+
+    def read(self, places: Places) -> Vector:
+        """Return the vectors of a few places; zeros where there is none."""
+        vectors = np.zeros((len(places), self._dimensions), dtype=np.float32)
+        rows = self._rows_of(places)
+        has = rows != _NOWHERE
+        vectors[has] = self._index.read(rows[has]) * self._scales[rows[has], None]
+        return vectors
+
+    def begin_grouping(self) -> Vector:
+        """Return vectors that centres of groups can be found among, and note what changes."""
+        self._replaced = []
+        return self._index.read(sample_rows(len(self)))
+
+    def part(self, first: int) -> Packed:
+        """Return some vectors from this row on; none behind the last."""
+        rows = np.arange(first, min(first + _BLOCK, len(self)))
+        return self._index.read(rows).astype(np.int8)
+
+    def adopt(self, groups: Grouped) -> None:
+        """Be searched in groups that were filled with parts since `begin_grouping`."""
+        while len(part := self.part(len(groups))):
+            groups.add(part)
+        if self._replaced:
+            rows = np.unique(np.concatenate(self._replaced))
+            groups.replace(rows, self._index.read(rows).astype(np.int8))
+        self._index, self._replaced = groups, None
+
+    def _found(self, query: Vector, count: int, selected: Allowed | None) -> Places:
+        if not count:  # FAISS would not look for nothing
+            return np.empty(0, dtype=np.int64)
+        return self._places[self._index.search(query, count, selected)]
+
+    def _rows_of(self, places: Places) -> Rows:
+        rows = np.full(len(places), _NOWHERE)
         known = places < len(self._rows)
         rows[known] = self._rows[places[known]]
-        reachable = np.zeros(len(self._places), dtype=np.bool_)
-        reachable[rows[rows >= 0]] = True
-        found, of_found = self._search(query, int(reachable.sum()), reachable, everywhere=True)
-        cosines: Vector = np.zeros(len(self._places) + 1, dtype=np.float32)
-        cosines[found] = of_found
-        return np.asarray(cosines[rows])  # the last is nobody's
+        return rows
 
-    def _search(
-        self, query: Vector, count: int, reachable: Allowed, *, everywhere: bool = False
-    ) -> tuple[Places, Vector]:
-        """Return the rows of the `count` nearest `reachable` ones, and their cosines."""
-        import faiss  # noqa: PLC0415  # loaded by `_build` before
-
-        if not count:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        if self._groups:
-            parameters: Any = faiss.SearchParametersIVF()
-            parameters.nprobe = self._groups if everywhere else max(self._groups // _VISITED, 8)
-        else:
-            parameters = faiss.SearchParameters()
-        bitmap: Any = faiss.IDSelectorBitmap  # its stub knows FAISS's own arguments only
-        # FAISS keeps a pointer to it: it must live until the search has ended.
-        selector = bitmap(np.packbits(reachable, bitorder="little"))
-        parameters.sel = selector
-        cosines, rows = self._index.search(query.reshape(1, -1), count, params=parameters)
-        found = rows[0] >= 0  # FAISS fills up with -1 where what it visited holds fewer
-        nearest: tuple[Places, Vector] = rows[0][found], cosines[0][found]
-        return nearest
-
-    @property
-    def _live(self) -> int:
-        return int((self._rows >= 0).sum())
-
-    def _note(self, places: Places) -> None:
-        """Tell the last rows their places, and the places their rows."""
-        first = len(self._places)
+    def _make_room(self, places: Places) -> None:
         if len(places) and (missing := int(places.max()) + 1 - len(self._rows)) > 0:
-            self._rows = np.append(self._rows, np.full(missing, _NONE))
-        replaced = self._rows[places]
-        self._places[replaced[replaced >= 0]] = _NONE
-        self._places = np.append(self._places, places)
-        self._rows[places] = np.arange(first, first + len(places))
+            self._rows = grown(self._rows, np.full(missing, _NOWHERE))
 
 
-def pack(vector: Vector) -> bytes:
-    """Write a vector's direction, a signed byte for each dimension."""
-    most = max(float(np.abs(vector).max()), 1e-12)
-    return bytes(np.round(vector * (127 / most)).astype(np.int8).tobytes())
+def pack(vectors: Vector) -> Packed:
+    """Write the directions of vectors, a signed byte for each number."""
+    most = np.abs(vectors).max(axis=-1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    whole = _length(vectors.shape[-1]) / np.maximum(lengths, 1e-12)
+    # The shorter ones have a number that would not fit.
+    fitting = np.minimum(whole, _MOST / np.maximum(most, 1e-12))
+    return np.asarray(np.rint(vectors * fitting), dtype=np.int8)
 
 
-def unpack(packed: Sequence[bytes], dimensions: int) -> Vector:
-    """Read vectors that `pack` wrote, normalised."""
-    written = np.frombuffer(b"".join(packed), dtype=np.int8).reshape(len(packed), dimensions)
-    vectors = written.astype(np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1), dtype=np.float32)
+def _length(dimensions: int) -> float:
+    """Return how long packed vectors are."""
+    return _MOST * max(float(np.sqrt(dimensions)) / _SPREAD, 1.0)
 
 
-def _build(vectors: Vector) -> Any:
-    import faiss  # noqa: PLC0415  # half a second that the start need not wait for
-
-    count, dimensions = vectors.shape
-    if count <= _MOST_EXACT:
-        index: Any = faiss.IndexFlatIP(dimensions)
-        index.add(vectors)
-        return index
-    groups = int(np.sqrt(count))
-    index = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatIP(dimensions),
-        *(dimensions, groups, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False),
-    )
-    index.cp.niter = 8
-    index.train(vectors[:: max(count // (groups * _TRAINED_ON), 1)])
-    index.add(vectors)
-    return index
+def _even(packed: Packed) -> tuple[Packed, Vector]:
+    """Shorten what was packed longer than it is now; return what makes the lengths 1."""
+    lengths = np.empty(len(packed), dtype=np.float32)
+    for first in range(0, len(packed), _BLOCK):
+        part = packed[first : first + _BLOCK].astype(np.float32)
+        lengths[first : first + _BLOCK] = np.sqrt(np.einsum("ij,ij->i", part, part))
+    length = _length(packed.shape[1])
+    longer = np.flatnonzero(lengths > _TOO_LONG * length)
+    if len(longer):
+        packed = packed.copy()
+        packed[longer] = np.rint(packed[longer] * (length / lengths[longer, np.newaxis]))
+        lengths[longer] = np.linalg.norm(packed[longer].astype(np.float32), axis=1)
+    return packed, np.asarray(1 / np.maximum(lengths, 1), dtype=np.float32)

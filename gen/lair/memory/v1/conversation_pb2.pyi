@@ -189,6 +189,8 @@ class Turn(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     OTHER_REPLIES_FIELD_NUMBER: _builtins.int
     RECORD_JSON_FIELD_NUMBER: _builtins.int
+    AFTER_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_TITLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's UUIDv7. A turn is stored once, however often it is sent."""
     conversation_id: _builtins.str
@@ -213,6 +215,15 @@ class Turn(_message.Message):
     record_json: _builtins.bytes
     """A JSON object that the request wants to find again with the turn, at most 256 KiB.
     Empty for nothing.
+    """
+    after_request_id: _builtins.str
+    """The request whose answer the messages follow, for who knows the requests of a
+    conversation but not its heads, as an import does; goes before `parent_head`. A
+    request that the conversation does not have continues its active path.
+    """
+    conversation_title: _builtins.str
+    """What the conversation is called if it has no title yet; longer than 1000 characters
+    is cut. Empty for the first line that its user wrote.
     """
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
@@ -260,10 +271,12 @@ class Turn(_message.Message):
         endpoint: _builtins.str = ...,
         other_replies: _abc.Iterable[_chat_pb2.Message] | None = ...,
         record_json: _builtins.bytes = ...,
+        after_request_id: _builtins.str = ...,
+        conversation_title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "_usage", b"_usage", "caller", b"caller", "reply", b"reply", "request_time", b"request_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "_usage", b"_usage", "backend", b"backend", "caller", b"caller", "conversation_id", b"conversation_id", "endpoint", b"endpoint", "finish_reason", b"finish_reason", "generated_from_memory", b"generated_from_memory", "messages", b"messages", "model", b"model", "other_replies", b"other_replies", "parent_head", b"parent_head", "record_json", b"record_json", "reply", b"reply", "request_id", b"request_id", "request_time", b"request_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reply", b"_reply", "_usage", b"_usage", "after_request_id", b"after_request_id", "backend", b"backend", "caller", b"caller", "conversation_id", b"conversation_id", "conversation_title", b"conversation_title", "endpoint", b"endpoint", "finish_reason", b"finish_reason", "generated_from_memory", b"generated_from_memory", "messages", b"messages", "model", b"model", "other_replies", b"other_replies", "parent_head", b"parent_head", "record_json", b"record_json", "reply", b"reply", "request_id", b"request_id", "request_time", b"request_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reply: _TypeAlias = _typing.Literal["reply"]  # noqa: Y015
     _WhichOneofArgType__reply: _TypeAlias = _typing.Literal["_reply", b"_reply"]  # noqa: Y015

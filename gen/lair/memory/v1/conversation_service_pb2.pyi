@@ -194,6 +194,7 @@ class GetHistoryRequest(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     AFTER_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The owner."""
     conversation_id: _builtins.str
@@ -202,10 +203,15 @@ class GetHistoryRequest(_message.Message):
     """Return the path that ends in the answer to this request, rather than the active
     one. TURN_NOT_FOUND if the conversation has no such turn. Empty for the active path.
     """
+    retry_of: _builtins.str
+    """The request that the messages were sent with before, if its client sends them again:
+    what is kept of it at the end of the active path is not part of the history.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]:
-        """The client's messages. Where they hold an answer of the assistant, the
-        client keeps the history itself and none is returned, unless `after_request_id` is set.
+        """The client's messages. Where they hold an answer of the assistant, or the conversation's
+        last request of some length began with all that was said, the client keeps the history
+        itself and none is returned, unless `after_request_id` is set.
         """
 
     def __init__(
@@ -215,10 +221,11 @@ class GetHistoryRequest(_message.Message):
         conversation_id: _builtins.str = ...,
         messages: _abc.Iterable[_chat_pb2.Message] | None = ...,
         after_request_id: _builtins.str = ...,
+        retry_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_request_id", b"after_request_id", "conversation_id", b"conversation_id", "messages", b"messages", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_request_id", b"after_request_id", "conversation_id", b"conversation_id", "messages", b"messages", "retry_of", b"retry_of", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lair.common.v1 import chat_pb2 as lair_dot_common_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lair/memory/v1/recall_service.proto\x12\x0elair.memory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lair/common/v1/chat.proto\"~\n\rSearchRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12,\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x1c.lair.memory.v1.SearchFilter\x12\x10\n\x08\x63hannels\x18\x05 \x03(\t\"\xe8\x01\n\x0cSearchFilter\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x1f\n\x17\x65xclude_conversation_id\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x03(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tags\x18\x08 \x03(\t\"M\n\x0eSearchResponse\x12)\n\x08passages\x18\x01 \x03(\x0b\x32\x17.lair.memory.v1.Passage\x12\x10\n\x08\x64\x65graded\x18\x02 \x01(\t\"\x86\x02\n\x07Passage\x12\x12\n\nmessage_id\x18\x01 \x01(\x03\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x1a\n\x12\x63onversation_title\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x1a\n\rlexical_score\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65nse_score\x18\t \x01(\x01H\x01\x88\x01\x01\x42\x10\n\x0e_lexical_scoreB\x0e\n\x0c_dense_score\"\xa3\x01\n\rRecallRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x17.lair.common.v1.Message\x12\x14\n\x0ctoken_budget\x18\x03 \x01(\x05\x12,\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x1c.lair.memory.v1.SearchFilter\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"^\n\x0eRecallResponse\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\t\x12)\n\x08passages\x18\x02 \x03(\x0b\x32\x17.lair.memory.v1.Passage\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\t\"5\n\x0e\x45xplainRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"^\n\x0f\x45xplainResponse\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\ncandidates\x18\x02 \x03(\x0b\x32\x17.lair.memory.v1.Passage\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\"\x17\n\x15GetIndexStatusRequest\"\x7f\n\x16GetIndexStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0bmodel_state\x18\x02 \x01(\t\x12\x13\n\x0bmodel_error\x18\x03 \x01(\t\x12\x15\n\rindexed_count\x18\x04 \x01(\x03\x12\x15\n\rpending_count\x18\x05 \x01(\x03\x32\xe2\x02\n\rRecallService\x12L\n\x06Search\x12\x1d.lair.memory.v1.SearchRequest\x1a\x1e.lair.memory.v1.SearchResponse\"\x03\x90\x02\x01\x12L\n\x06Recall\x12\x1d.lair.memory.v1.RecallRequest\x1a\x1e.lair.memory.v1.RecallResponse\"\x03\x90\x02\x01\x12O\n\x07\x45xplain\x12\x1e.lair.memory.v1.ExplainRequest\x1a\x1f.lair.memory.v1.ExplainResponse\"\x03\x90\x02\x01\x12\x64\n\x0eGetIndexStatus\x12%.lair.memory.v1.GetIndexStatusRequest\x1a&.lair.memory.v1.GetIndexStatusResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lair/memory/v1/recall_service.proto\x12\x0elair.memory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19lair/common/v1/chat.proto\"~\n\rSearchRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12,\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x1c.lair.memory.v1.SearchFilter\x12\x10\n\x08\x63hannels\x18\x05 \x03(\t\"\xe8\x01\n\x0cSearchFilter\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x1f\n\x17\x65xclude_conversation_id\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x03(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tags\x18\x08 \x03(\t\"M\n\x0eSearchResponse\x12)\n\x08passages\x18\x01 \x03(\x0b\x32\x17.lair.memory.v1.Passage\x12\x10\n\x08\x64\x65graded\x18\x02 \x01(\t\"\xa9\x02\n\x07Passage\x12\x12\n\nmessage_id\x18\x01 \x01(\x03\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x1a\n\x12\x63onversation_title\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x1a\n\rlexical_score\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65nse_score\x18\t \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06pinned\x18\n \x01(\x08\x12\x11\n\tcorrected\x18\x0b \x01(\x08\x42\x10\n\x0e_lexical_scoreB\x0e\n\x0c_dense_score\"\xb4\x01\n\rRecallRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12)\n\x08messages\x18\x02 \x03(\x0b\x32\x17.lair.common.v1.Message\x12\x14\n\x0ctoken_budget\x18\x03 \x01(\x05\x12,\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x1c.lair.memory.v1.SearchFilter\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0f\n\x07project\x18\x06 \x01(\t\"^\n\x0eRecallResponse\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\t\x12)\n\x08passages\x18\x02 \x03(\x0b\x32\x17.lair.memory.v1.Passage\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\t\"5\n\x0e\x45xplainRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"^\n\x0f\x45xplainResponse\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\ncandidates\x18\x02 \x03(\x0b\x32\x17.lair.memory.v1.Passage\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\t\"\x17\n\x15GetIndexStatusRequest\"\xa6\x01\n\x16GetIndexStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0bmodel_state\x18\x02 \x01(\t\x12\x13\n\x0bmodel_error\x18\x03 \x01(\t\x12\x15\n\rindexed_count\x18\x04 \x01(\x03\x12\x15\n\rpending_count\x18\x05 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x06 \x01(\x03\x12\x0f\n\x07\x66\x61ilure\x18\x07 \x01(\t2\xe2\x02\n\rRecallService\x12L\n\x06Search\x12\x1d.lair.memory.v1.SearchRequest\x1a\x1e.lair.memory.v1.SearchResponse\"\x03\x90\x02\x01\x12L\n\x06Recall\x12\x1d.lair.memory.v1.RecallRequest\x1a\x1e.lair.memory.v1.RecallResponse\"\x03\x90\x02\x01\x12O\n\x07\x45xplain\x12\x1e.lair.memory.v1.ExplainRequest\x1a\x1f.lair.memory.v1.ExplainResponse\"\x03\x90\x02\x01\x12\x64\n\x0eGetIndexStatus\x12%.lair.memory.v1.GetIndexStatusRequest\x1a&.lair.memory.v1.GetIndexStatusResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,19 +48,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHRESPONSE']._serialized_start=478
   _globals['_SEARCHRESPONSE']._serialized_end=555
   _globals['_PASSAGE']._serialized_start=558
-  _globals['_PASSAGE']._serialized_end=820
-  _globals['_RECALLREQUEST']._serialized_start=823
-  _globals['_RECALLREQUEST']._serialized_end=986
-  _globals['_RECALLRESPONSE']._serialized_start=988
-  _globals['_RECALLRESPONSE']._serialized_end=1082
-  _globals['_EXPLAINREQUEST']._serialized_start=1084
-  _globals['_EXPLAINREQUEST']._serialized_end=1137
-  _globals['_EXPLAINRESPONSE']._serialized_start=1139
-  _globals['_EXPLAINRESPONSE']._serialized_end=1233
-  _globals['_GETINDEXSTATUSREQUEST']._serialized_start=1235
-  _globals['_GETINDEXSTATUSREQUEST']._serialized_end=1258
-  _globals['_GETINDEXSTATUSRESPONSE']._serialized_start=1260
-  _globals['_GETINDEXSTATUSRESPONSE']._serialized_end=1387
-  _globals['_RECALLSERVICE']._serialized_start=1390
-  _globals['_RECALLSERVICE']._serialized_end=1744
+  _globals['_PASSAGE']._serialized_end=855
+  _globals['_RECALLREQUEST']._serialized_start=858
+  _globals['_RECALLREQUEST']._serialized_end=1038
+  _globals['_RECALLRESPONSE']._serialized_start=1040
+  _globals['_RECALLRESPONSE']._serialized_end=1134
+  _globals['_EXPLAINREQUEST']._serialized_start=1136
+  _globals['_EXPLAINREQUEST']._serialized_end=1189
+  _globals['_EXPLAINRESPONSE']._serialized_start=1191
+  _globals['_EXPLAINRESPONSE']._serialized_end=1285
+  _globals['_GETINDEXSTATUSREQUEST']._serialized_start=1287
+  _globals['_GETINDEXSTATUSREQUEST']._serialized_end=1310
+  _globals['_GETINDEXSTATUSRESPONSE']._serialized_start=1313
+  _globals['_GETINDEXSTATUSRESPONSE']._serialized_end=1479
+  _globals['_RECALLSERVICE']._serialized_start=1482
+  _globals['_RECALLSERVICE']._serialized_end=1836
 # @@protoc_insertion_point(module_scope)

@@ -165,6 +165,8 @@ class Passage(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     LEXICAL_SCORE_FIELD_NUMBER: _builtins.int
     DENSE_SCORE_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
+    CORRECTED_FIELD_NUMBER: _builtins.int
     message_id: _builtins.int
     """The message's number."""
     conversation_id: _builtins.str
@@ -181,6 +183,10 @@ class Passage(_message.Message):
     """How well its words fit, 0 to 1. Unset if words were not compared."""
     dense_score: _builtins.float
     """How well its meaning fits, 0 to 1. Unset if meanings were not compared."""
+    pinned: _builtins.bool
+    """Whether it is in every recall of its scope, however well it fits."""
+    corrected: _builtins.bool
+    """Whether its user corrected it: `text` is not what was said."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was said."""
@@ -197,10 +203,12 @@ class Passage(_message.Message):
         score: _builtins.float = ...,
         lexical_score: _builtins.float | None = ...,
         dense_score: _builtins.float | None = ...,
+        pinned: _builtins.bool = ...,
+        corrected: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score", "_lexical_score", b"_lexical_score", "create_time", b"create_time", "dense_score", b"dense_score", "lexical_score", b"lexical_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score", "_lexical_score", b"_lexical_score", "conversation_id", b"conversation_id", "conversation_title", b"conversation_title", "create_time", b"create_time", "dense_score", b"dense_score", "lexical_score", b"lexical_score", "message_id", b"message_id", "role", b"role", "score", b"score", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score", "_lexical_score", b"_lexical_score", "conversation_id", b"conversation_id", "conversation_title", b"conversation_title", "corrected", b"corrected", "create_time", b"create_time", "dense_score", b"dense_score", "lexical_score", b"lexical_score", "message_id", b"message_id", "pinned", b"pinned", "role", b"role", "score", b"score", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dense_score: _TypeAlias = _typing.Literal["dense_score"]  # noqa: Y015
     _WhichOneofArgType__dense_score: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score"]  # noqa: Y015
@@ -224,6 +232,7 @@ class RecallRequest(_message.Message):
     TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose past. Always enforced."""
     token_budget: _builtins.int
@@ -231,6 +240,10 @@ class RecallRequest(_message.Message):
     request_id: _builtins.str
     """The request, so that the recall can be explained later. Empty: nothing of it is
     kept.
+    """
+    project: _builtins.str
+    """The request's project: what is pinned for it is recalled as well as what is pinned
+    for all. It does not narrow the search.
     """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]:
@@ -250,10 +263,11 @@ class RecallRequest(_message.Message):
         token_budget: _builtins.int = ...,
         filter: Global___SearchFilter | None = ...,
         request_id: _builtins.str = ...,
+        project: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "messages", b"messages", "request_id", b"request_id", "token_budget", b"token_budget", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "messages", b"messages", "project", b"project", "request_id", b"request_id", "token_budget", b"token_budget", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,6 +396,8 @@ class GetIndexStatusResponse(_message.Message):
     MODEL_ERROR_FIELD_NUMBER: _builtins.int
     INDEXED_COUNT_FIELD_NUMBER: _builtins.int
     PENDING_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The embedding model."""
     model_state: _builtins.str
@@ -392,6 +408,12 @@ class GetIndexStatusResponse(_message.Message):
     """Messages whose meaning can be searched."""
     pending_count: _builtins.int
     """Messages that wait to be indexed."""
+    failed_count: _builtins.int
+    """Messages that are given up: three times the model could not embed them. They are found
+    by their words, and tried again with another model.
+    """
+    failure: _builtins.str
+    """Why the latest of them could not be embedded. Empty if there are none."""
     def __init__(
         self,
         *,
@@ -400,10 +422,12 @@ class GetIndexStatusResponse(_message.Message):
         model_error: _builtins.str = ...,
         indexed_count: _builtins.int = ...,
         pending_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        failure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["indexed_count", b"indexed_count", "model", b"model", "model_error", b"model_error", "model_state", b"model_state", "pending_count", b"pending_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_count", b"failed_count", "failure", b"failure", "indexed_count", b"indexed_count", "model", b"model", "model_error", b"model_error", "model_state", b"model_state", "pending_count", b"pending_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lair.metrics.v1 import usage_pb2 as _usage_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,66 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Confidence:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConfidenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Confidence.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONFIDENCE_UNSPECIFIED: _Confidence.ValueType  # 0
+    """Never sent."""
+    CONFIDENCE_UNKNOWN: _Confidence.ValueType  # 1
+    """The electricity of some or all is not known, and not taken off."""
+    CONFIDENCE_DEFAULT: _Confidence.ValueType  # 2
+    """By what lair takes for granted."""
+    CONFIDENCE_CONFIGURED: _Confidence.ValueType  # 3
+    """By the watts and the price that are configured."""
+    CONFIDENCE_MEASURED: _Confidence.ValueType  # 4
+    """By what the device was seen to draw."""
+
+class Confidence(_Confidence, metaclass=_ConfidenceEnumTypeWrapper):
+    """How sure a figure is."""
+
+CONFIDENCE_UNSPECIFIED: Confidence.ValueType  # 0
+"""Never sent."""
+CONFIDENCE_UNKNOWN: Confidence.ValueType  # 1
+"""The electricity of some or all is not known, and not taken off."""
+CONFIDENCE_DEFAULT: Confidence.ValueType  # 2
+"""By what lair takes for granted."""
+CONFIDENCE_CONFIGURED: Confidence.ValueType  # 3
+"""By the watts and the price that are configured."""
+CONFIDENCE_MEASURED: Confidence.ValueType  # 4
+"""By what the device was seen to draw."""
+Global___Confidence: _TypeAlias = Confidence  # noqa: Y015
+
+class _ExportFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExportFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPORT_FORMAT_UNSPECIFIED: _ExportFormat.ValueType  # 0
+    """As `EXPORT_FORMAT_CSV`."""
+    EXPORT_FORMAT_CSV: _ExportFormat.ValueType  # 1
+    """A row for each request, the names of the columns first."""
+    EXPORT_FORMAT_JSONL: _ExportFormat.ValueType  # 2
+    """A JSON object in each line: a request with its attempts."""
+    EXPORT_FORMAT_ZIP: _ExportFormat.ValueType  # 3
+    """A zip of requests.jsonl, requests.csv, attempts.csv and manifest.json."""
+
+class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper):
+    """How a file of requests is written. docs/metrics.md says what is in it."""
+
+EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
+"""As `EXPORT_FORMAT_CSV`."""
+EXPORT_FORMAT_CSV: ExportFormat.ValueType  # 1
+"""A row for each request, the names of the columns first."""
+EXPORT_FORMAT_JSONL: ExportFormat.ValueType  # 2
+"""A JSON object in each line: a request with its attempts."""
+EXPORT_FORMAT_ZIP: ExportFormat.ValueType  # 3
+"""A zip of requests.jsonl, requests.csv, attempts.csv and manifest.json."""
+Global___ExportFormat: _TypeAlias = ExportFormat  # noqa: Y015
 
 @_typing.final
 class ReportScope(_message.Message):
@@ -117,6 +178,9 @@ class GetDashboardResponse(_message.Message):
     REQUEST_COUNT_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
     CONVERSATION_COUNT_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    SUCCESS_RATIO_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """The zone whose days were counted."""
     started_date: _builtins.str
@@ -137,6 +201,10 @@ class GetDashboardResponse(_message.Message):
     """Requests of every origin and status."""
     conversation_count: _builtins.int
     """Conversations with at least one request."""
+    success_ratio: _builtins.float
+    """Answered requests of those that neither the client gave up nor were its own
+    mistake, 0 to 1. Unset if there are none.
+    """
     @_builtins.property
     def most_active_day(self) -> Global___DayActivity:
         """The day with the most requests, the latest of several. Unset if none."""
@@ -165,6 +233,16 @@ class GetDashboardResponse(_message.Message):
     def statuses(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatusCount]:
         """Requests by how they ended."""
 
+    @_builtins.property
+    def cost(self) -> Global___Cost:
+        """What it cost."""
+
+    @_builtins.property
+    def before(self) -> Global___PeriodTotals:
+        """The same length of time before, to compare with. Unset where the scope has no
+        beginning.
+        """
+
     def __init__(
         self,
         *,
@@ -185,16 +263,114 @@ class GetDashboardResponse(_message.Message):
         request_count: _builtins.int = ...,
         statuses: _abc.Iterable[Global___StatusCount] | None = ...,
         conversation_count: _builtins.int = ...,
+        cost: Global___Cost | None = ...,
+        success_ratio: _builtins.float | None = ...,
+        before: Global___PeriodTotals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_most_active_day", b"_most_active_day", "most_active_day", b"most_active_day", "tokens", b"tokens"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_most_active_day", b"_most_active_day", "_success_ratio", b"_success_ratio", "before", b"before", "cost", b"cost", "most_active_day", b"most_active_day", "success_ratio", b"success_ratio", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_most_active_day", b"_most_active_day", "active_day_count", b"active_day_count", "backends", b"backends", "conversation_count", b"conversation_count", "current_streak_days", b"current_streak_days", "days", b"days", "locations", b"locations", "longest_streak_days", b"longest_streak_days", "message_count", b"message_count", "models", b"models", "most_active_day", b"most_active_day", "project_count", b"project_count", "request_count", b"request_count", "session_count", b"session_count", "started_date", b"started_date", "statuses", b"statuses", "time_zone", b"time_zone", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_most_active_day", b"_most_active_day", "_success_ratio", b"_success_ratio", "active_day_count", b"active_day_count", "backends", b"backends", "before", b"before", "conversation_count", b"conversation_count", "cost", b"cost", "current_streak_days", b"current_streak_days", "days", b"days", "locations", b"locations", "longest_streak_days", b"longest_streak_days", "message_count", b"message_count", "models", b"models", "most_active_day", b"most_active_day", "project_count", b"project_count", "request_count", b"request_count", "session_count", b"session_count", "started_date", b"started_date", "statuses", b"statuses", "success_ratio", b"success_ratio", "time_zone", b"time_zone", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__most_active_day: _TypeAlias = _typing.Literal["most_active_day"]  # noqa: Y015
     _WhichOneofArgType__most_active_day: _TypeAlias = _typing.Literal["_most_active_day", b"_most_active_day"]  # noqa: Y015
+    _WhichOneofReturnType__success_ratio: _TypeAlias = _typing.Literal["success_ratio"]  # noqa: Y015
+    _WhichOneofArgType__success_ratio: _TypeAlias = _typing.Literal["_success_ratio", b"_success_ratio"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__most_active_day) -> _WhichOneofReturnType__most_active_day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__success_ratio) -> _WhichOneofReturnType__success_ratio | None: ...
 
 Global___GetDashboardResponse: _TypeAlias = GetDashboardResponse  # noqa: Y015
+
+@_typing.final
+class Cost(_message.Message):
+    """What use cost, as far as it is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NANO_USD_FIELD_NUMBER: _builtins.int
+    UNPRICED_COUNT_FIELD_NUMBER: _builtins.int
+    nano_usd: _builtins.int
+    """Billionths of a US dollar. Unset where the cost of nothing is known."""
+    unpriced_count: _builtins.int
+    """Requests whose cost is unknown, which is not 0; repeated ones among them."""
+    def __init__(
+        self,
+        *,
+        nano_usd: _builtins.int | None = ...,
+        unpriced_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_nano_usd", b"_nano_usd", "nano_usd", b"nano_usd"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nano_usd", b"_nano_usd", "nano_usd", b"nano_usd", "unpriced_count", b"unpriced_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__nano_usd: _TypeAlias = _typing.Literal["nano_usd"]  # noqa: Y015
+    _WhichOneofArgType__nano_usd: _TypeAlias = _typing.Literal["_nano_usd", b"_nano_usd"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nano_usd) -> _WhichOneofReturnType__nano_usd | None: ...
+
+Global___Cost: _TypeAlias = Cost  # noqa: Y015
+
+@_typing.final
+class PeriodTotals(_message.Message):
+    """What was used in some time, in few words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
+    SESSION_COUNT_FIELD_NUMBER: _builtins.int
+    ACTIVE_DAY_COUNT_FIELD_NUMBER: _builtins.int
+    SUCCESS_RATIO_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    request_count: _builtins.int
+    """Requests of every origin and status."""
+    token_count: _builtins.int
+    """Tokens that are known."""
+    message_count: _builtins.int
+    """Messages new to lair."""
+    session_count: _builtins.int
+    """Sessions: named ones, else conversations, else sittings."""
+    active_day_count: _builtins.int
+    """Days with at least one request."""
+    success_ratio: _builtins.float
+    """As in the dashboard."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Before when it ended."""
+
+    @_builtins.property
+    def cost(self) -> Global___Cost:
+        """What it cost."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        request_count: _builtins.int = ...,
+        token_count: _builtins.int = ...,
+        message_count: _builtins.int = ...,
+        session_count: _builtins.int = ...,
+        active_day_count: _builtins.int = ...,
+        success_ratio: _builtins.float | None = ...,
+        cost: Global___Cost | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_success_ratio", b"_success_ratio", "cost", b"cost", "end_time", b"end_time", "start_time", b"start_time", "success_ratio", b"success_ratio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_success_ratio", b"_success_ratio", "active_day_count", b"active_day_count", "cost", b"cost", "end_time", b"end_time", "message_count", b"message_count", "request_count", b"request_count", "session_count", b"session_count", "start_time", b"start_time", "success_ratio", b"success_ratio", "token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__success_ratio: _TypeAlias = _typing.Literal["success_ratio"]  # noqa: Y015
+    _WhichOneofArgType__success_ratio: _TypeAlias = _typing.Literal["_success_ratio", b"_success_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__success_ratio) -> _WhichOneofReturnType__success_ratio | None: ...
+
+Global___PeriodTotals: _TypeAlias = PeriodTotals  # noqa: Y015
 
 @_typing.final
 class DayActivity(_message.Message):
@@ -205,22 +381,28 @@ class DayActivity(_message.Message):
     DATE_FIELD_NUMBER: _builtins.int
     REQUEST_COUNT_FIELD_NUMBER: _builtins.int
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     date: _builtins.str
     """The local day."""
     request_count: _builtins.int
-    """Requests of clients."""
+    """Requests of clients, imported ones among them."""
     token_count: _builtins.int
     """Tokens that are known."""
+    @_builtins.property
+    def cost(self) -> Global___Cost:
+        """What it cost."""
+
     def __init__(
         self,
         *,
         date: _builtins.str = ...,
         request_count: _builtins.int = ...,
         token_count: _builtins.int = ...,
+        cost: Global___Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "request_count", b"request_count", "token_count", b"token_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "date", b"date", "request_count", b"request_count", "token_count", b"token_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,14 +418,19 @@ class UsageShare(_message.Message):
     REQUEST_COUNT_FIELD_NUMBER: _builtins.int
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     REQUEST_RATIO_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The item."""
     request_count: _builtins.int
-    """Requests of clients."""
+    """Requests of clients, imported ones among them."""
     token_count: _builtins.int
     """Tokens that are known."""
     request_ratio: _builtins.float
     """Its part of all requests, 0 to 1."""
+    @_builtins.property
+    def cost(self) -> Global___Cost:
+        """What it cost."""
+
     def __init__(
         self,
         *,
@@ -251,10 +438,11 @@ class UsageShare(_message.Message):
         request_count: _builtins.int = ...,
         token_count: _builtins.int = ...,
         request_ratio: _builtins.float = ...,
+        cost: Global___Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_count", b"request_count", "request_ratio", b"request_ratio", "token_count", b"token_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "name", b"name", "request_count", b"request_count", "request_ratio", b"request_ratio", "token_count", b"token_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,7 +737,9 @@ Global___ListRequestsResponse: _TypeAlias = ListRequestsResponse  # noqa: Y015
 
 @_typing.final
 class QueryUsageRequest(_message.Message):
-    """A sum to make."""
+    """A sum to make. docs/metrics.md says what each name means; an unknown one is an
+    error that lists those there are.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -557,19 +747,31 @@ class QueryUsageRequest(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     MEASURES_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """How many rows at most. The default is 1000, the maximum 10000."""
+    granularity: _builtins.str
+    """How finely time is told apart: `quarter` (of an hour), `hour`, `day`, `week`,
+    `month`, `weekday`, `hour_of_day` or `hour_of_week`. Empty for not at all.
+    """
     @_builtins.property
     def scope(self) -> Global___ReportScope:
         """Which requests."""
 
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What to group by: `day`, `hour`, `model`, `backend`, `project`, `user`, …."""
+        """What to tell apart: `model`, `backend`, `project`, `user`, `status`, …."""
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What to add up: `requests`, `tokens`, `duration_p95`, …."""
+        """What to add up: `requests`, `tokens`, `cost_usd`, `duration_ms_p95`, …. At least
+        one.
+        """
+
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryFilter]:
+        """Only requests that are so; of several of one dimension any will do."""
 
     def __init__(
         self,
@@ -578,14 +780,42 @@ class QueryUsageRequest(_message.Message):
         dimensions: _abc.Iterable[_builtins.str] | None = ...,
         measures: _abc.Iterable[_builtins.str] | None = ...,
         limit: _builtins.int = ...,
+        filters: _abc.Iterable[Global___QueryFilter] | None = ...,
+        granularity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "limit", b"limit", "measures", b"measures", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "filters", b"filters", "granularity", b"granularity", "limit", b"limit", "measures", b"measures", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryUsageRequest: _TypeAlias = QueryUsageRequest  # noqa: Y015
+
+@_typing.final
+class QueryFilter(_message.Message):
+    """A value that a dimension must have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """The dimension."""
+    value: _builtins.str
+    """Its value, as rows show it. Empty for none."""
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryFilter: _TypeAlias = QueryFilter  # noqa: Y015
 
 @_typing.final
 class QueryUsageResponse(_message.Message):
@@ -594,18 +824,26 @@ class QueryUsageResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROWS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    OMITTED_COUNT_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """The zone of the rows' times."""
+    omitted_count: _builtins.int
+    """Rows beyond the limit."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryRow]:
-        """The rows, by dimension."""
+        """The rows, by time and dimension. Parts without any request have none."""
 
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___QueryRow] | None = ...,
+        time_zone: _builtins.str = ...,
+        omitted_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["omitted_count", b"omitted_count", "rows", b"rows", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -619,6 +857,13 @@ class QueryRow(_message.Message):
 
     KEYS_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    time: _builtins.str
+    """When, in local time: `2026-11-21` for a day, a week's Monday and a month's first
+    day, `2026-11-21T10:15:00+01:00` for an hour or a quarter of one, 0 (Monday) to
+    6 for a weekday, 0 to 23 for an hour of the day, and 24 times the weekday and
+    the hour for one of the week. Empty without granularity.
+    """
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The values of the dimensions, as asked."""
@@ -632,14 +877,891 @@ class QueryRow(_message.Message):
         *,
         keys: _abc.Iterable[_builtins.str] | None = ...,
         values: _abc.Iterable[_builtins.float] | None = ...,
+        time: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "time", b"time", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryRow: _TypeAlias = QueryRow  # noqa: Y015
+
+@_typing.final
+class GetActivityRequest(_message.Message):
+    """Asks when requests were made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> Global___ReportScope:
+        """Which requests. Days are whole ones; without a beginning it is a year before the
+        end, and of a longer time the last 3660 days are told.
+        """
+
+    def __init__(
+        self,
+        *,
+        scope: Global___ReportScope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetActivityRequest: _TypeAlias = GetActivityRequest  # noqa: Y015
+
+@_typing.final
+class GetActivityResponse(_message.Message):
+    """When requests were made: those of clients, imported ones among them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    STARTED_DATE_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    BEST_WEEKDAY_FIELD_NUMBER: _builtins.int
+    LONGEST_STREAK_FIELD_NUMBER: _builtins.int
+    CURRENT_STREAK_FIELD_NUMBER: _builtins.int
+    ALL_TIME_LONGEST_STREAK_FIELD_NUMBER: _builtins.int
+    ALL_TIME_CURRENT_STREAK_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """The zone whose days and hours these are."""
+    started_date: _builtins.str
+    """The first active day of all, whatever the scope's time. Empty if there is none."""
+    best_weekday: _builtins.int
+    """The weekday with the most requests a day, the first of several, 0 is Monday.
+    Unset if there was no request.
+    """
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActivityDay]:
+        """Every local day of the scope's time until today, oldest first."""
+
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActivityHour]:
+        """The hours of the week with any request, from Monday 0:00 on."""
+
+    @_builtins.property
+    def weekdays(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActivityWeekday]:
+        """Requests and tokens by weekday, Monday first: always seven."""
+
+    @_builtins.property
+    def longest_streak(self) -> Global___Streak:
+        """The longest run of active days within the scope's time, the latest of several.
+        Unset if there is none.
+        """
+
+    @_builtins.property
+    def current_streak(self) -> Global___Streak:
+        """The run within the scope's time that is alive today or was yesterday. Unset if
+        there is none.
+        """
+
+    @_builtins.property
+    def all_time_longest_streak(self) -> Global___Streak:
+        """The longest run of all, whatever the scope's time. Unset if there is none."""
+
+    @_builtins.property
+    def all_time_current_streak(self) -> Global___Streak:
+        """The run of all that is alive. Unset if there is none."""
+
+    def __init__(
+        self,
+        *,
+        time_zone: _builtins.str = ...,
+        started_date: _builtins.str = ...,
+        days: _abc.Iterable[Global___ActivityDay] | None = ...,
+        hours: _abc.Iterable[Global___ActivityHour] | None = ...,
+        weekdays: _abc.Iterable[Global___ActivityWeekday] | None = ...,
+        best_weekday: _builtins.int | None = ...,
+        longest_streak: Global___Streak | None = ...,
+        current_streak: Global___Streak | None = ...,
+        all_time_longest_streak: Global___Streak | None = ...,
+        all_time_current_streak: Global___Streak | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_weekday", b"_best_weekday", "all_time_current_streak", b"all_time_current_streak", "all_time_longest_streak", b"all_time_longest_streak", "best_weekday", b"best_weekday", "current_streak", b"current_streak", "longest_streak", b"longest_streak"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_weekday", b"_best_weekday", "all_time_current_streak", b"all_time_current_streak", "all_time_longest_streak", b"all_time_longest_streak", "best_weekday", b"best_weekday", "current_streak", b"current_streak", "days", b"days", "hours", b"hours", "longest_streak", b"longest_streak", "started_date", b"started_date", "time_zone", b"time_zone", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__best_weekday: _TypeAlias = _typing.Literal["best_weekday"]  # noqa: Y015
+    _WhichOneofArgType__best_weekday: _TypeAlias = _typing.Literal["_best_weekday", b"_best_weekday"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__best_weekday) -> _WhichOneofReturnType__best_weekday | None: ...
+
+Global___GetActivityResponse: _TypeAlias = GetActivityResponse  # noqa: Y015
+
+@_typing.final
+class ActivityDay(_message.Message):
+    """One day of the chart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_LEVEL_FIELD_NUMBER: _builtins.int
+    TOKEN_LEVEL_FIELD_NUMBER: _builtins.int
+    BEFORE_START_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """The local day."""
+    request_count: _builtins.int
+    """Requests of clients."""
+    token_count: _builtins.int
+    """Tokens that are known."""
+    request_level: _builtins.int
+    """How dark it is by its requests: 0 is idle, 1 to 4 the quarter of the active days
+    it belongs to, where days far above the others count as the last quarter and do
+    not shift the others.
+    """
+    token_level: _builtins.int
+    """The same by its tokens."""
+    before_start: _builtins.bool
+    """Whether it was before the first active day of all: nothing is known of it, which
+    is not idle.
+    """
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        request_count: _builtins.int = ...,
+        token_count: _builtins.int = ...,
+        request_level: _builtins.int = ...,
+        token_level: _builtins.int = ...,
+        before_start: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_start", b"before_start", "date", b"date", "request_count", b"request_count", "request_level", b"request_level", "token_count", b"token_count", "token_level", b"token_level"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivityDay: _TypeAlias = ActivityDay  # noqa: Y015
+
+@_typing.final
+class ActivityHour(_message.Message):
+    """One hour of the week."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEKDAY_FIELD_NUMBER: _builtins.int
+    HOUR_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    weekday: _builtins.int
+    """0 is Monday."""
+    hour: _builtins.int
+    """0 to 23."""
+    request_count: _builtins.int
+    """Requests of clients."""
+    token_count: _builtins.int
+    """Tokens that are known."""
+    def __init__(
+        self,
+        *,
+        weekday: _builtins.int = ...,
+        hour: _builtins.int = ...,
+        request_count: _builtins.int = ...,
+        token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hour", b"hour", "request_count", b"request_count", "token_count", b"token_count", "weekday", b"weekday"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivityHour: _TypeAlias = ActivityHour  # noqa: Y015
+
+@_typing.final
+class ActivityWeekday(_message.Message):
+    """One weekday."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    day_count: _builtins.int
+    """How many of them there were, from the first active day of all on."""
+    request_count: _builtins.int
+    """Requests of clients."""
+    token_count: _builtins.int
+    """Tokens that are known."""
+    def __init__(
+        self,
+        *,
+        day_count: _builtins.int = ...,
+        request_count: _builtins.int = ...,
+        token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_count", b"day_count", "request_count", b"request_count", "token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivityWeekday: _TypeAlias = ActivityWeekday  # noqa: Y015
+
+@_typing.final
+class Streak(_message.Message):
+    """A run of consecutive active days."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    day_count: _builtins.int
+    """How many."""
+    first_date: _builtins.str
+    """The first local day."""
+    last_date: _builtins.str
+    """The last local day."""
+    def __init__(
+        self,
+        *,
+        day_count: _builtins.int = ...,
+        first_date: _builtins.str = ...,
+        last_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_count", b"day_count", "first_date", b"first_date", "last_date", b"last_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Streak: _TypeAlias = Streak  # noqa: Y015
+
+@_typing.final
+class GetRoutingRequest(_message.Message):
+    """Asks where requests went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> Global___ReportScope:
+        """Which requests."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___ReportScope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRoutingRequest: _TypeAlias = GetRoutingRequest  # noqa: Y015
+
+@_typing.final
+class GetRoutingResponse(_message.Message):
+    """Where requests went: those of every origin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTES_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequestedUse]:
+        """Which model was asked for and which was used, the most requests first."""
+
+    @_builtins.property
+    def fallbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fallback]:
+        """Tries that failed before another backend was asked, the most first. Each quarter
+        of an hour counts whole, to where it begins.
+        """
+
+    def __init__(
+        self,
+        *,
+        routes: _abc.Iterable[Global___RequestedUse] | None = ...,
+        fallbacks: _abc.Iterable[Global___Fallback] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallbacks", b"fallbacks", "routes", b"routes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRoutingResponse: _TypeAlias = GetRoutingResponse  # noqa: Y015
+
+@_typing.final
+class RequestedUse(_message.Message):
+    """Requests for one model that were answered alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    OK_COUNT_FIELD_NUMBER: _builtins.int
+    FALLBACK_COUNT_FIELD_NUMBER: _builtins.int
+    requested_model: _builtins.str
+    """The model the clients named."""
+    model: _builtins.str
+    """The model that was used. Empty if the request reached none."""
+    backend: _builtins.str
+    """The backend that was asked last. Empty if none was reached."""
+    request_count: _builtins.int
+    """Requests."""
+    ok_count: _builtins.int
+    """Those that were answered in full."""
+    fallback_count: _builtins.int
+    """Those that more than one try was made for."""
+    def __init__(
+        self,
+        *,
+        requested_model: _builtins.str = ...,
+        model: _builtins.str = ...,
+        backend: _builtins.str = ...,
+        request_count: _builtins.int = ...,
+        ok_count: _builtins.int = ...,
+        fallback_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "fallback_count", b"fallback_count", "model", b"model", "ok_count", b"ok_count", "request_count", b"request_count", "requested_model", b"requested_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestedUse: _TypeAlias = RequestedUse  # noqa: Y015
+
+@_typing.final
+class Fallback(_message.Message):
+    """Tries that failed alike, before the same backend was asked in the end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    TO_BACKEND_FIELD_NUMBER: _builtins.int
+    TO_MODEL_FIELD_NUMBER: _builtins.int
+    ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    backend: _builtins.str
+    """The backend that failed."""
+    model: _builtins.str
+    """The model it was asked for."""
+    status: _usage_pb2.Status.ValueType
+    """How it failed."""
+    to_backend: _builtins.str
+    """The backend that was asked last."""
+    to_model: _builtins.str
+    """The model that one was asked for."""
+    attempt_count: _builtins.int
+    """How many."""
+    duration_us: _builtins.int
+    """How long they took together, in microseconds."""
+    def __init__(
+        self,
+        *,
+        backend: _builtins.str = ...,
+        model: _builtins.str = ...,
+        status: _usage_pb2.Status.ValueType = ...,
+        to_backend: _builtins.str = ...,
+        to_model: _builtins.str = ...,
+        attempt_count: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "backend", b"backend", "duration_us", b"duration_us", "model", b"model", "status", b"status", "to_backend", b"to_backend", "to_model", b"to_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
+
+@_typing.final
+class GetSavingsRequest(_message.Message):
+    """Asks what was saved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> Global___ReportScope:
+        """Which requests."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___ReportScope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSavingsRequest: _TypeAlias = GetSavingsRequest  # noqa: Y015
+
+@_typing.final
+class GetSavingsResponse(_message.Message):
+    """What local models saved: the cost of the same tokens elsewhere, less their own cost
+    and electricity. Amounts are billionths of a US dollar.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    KWH_USD_FIELD_NUMBER: _builtins.int
+    BACKENDS_FIELD_NUMBER: _builtins.int
+    kwh_usd: _builtins.float
+    """US dollars for a kilowatt-hour, as configured. Unset if it is not."""
+    @_builtins.property
+    def total(self) -> Global___Savings:
+        """All local models together."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Savings]:
+        """By model, the most tokens first."""
+
+    @_builtins.property
+    def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendEnergy]:
+        """What backends in the house drew, whoever asked them, within the scope's time."""
+
+    def __init__(
+        self,
+        *,
+        total: Global___Savings | None = ...,
+        models: _abc.Iterable[Global___Savings] | None = ...,
+        kwh_usd: _builtins.float | None = ...,
+        backends: _abc.Iterable[Global___BackendEnergy] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd", "kwh_usd", b"kwh_usd", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd", "backends", b"backends", "kwh_usd", b"kwh_usd", "models", b"models", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__kwh_usd: _TypeAlias = _typing.Literal["kwh_usd"]  # noqa: Y015
+    _WhichOneofArgType__kwh_usd: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kwh_usd) -> _WhichOneofReturnType__kwh_usd | None: ...
+
+Global___GetSavingsResponse: _TypeAlias = GetSavingsResponse  # noqa: Y015
+
+@_typing.final
+class Savings(_message.Message):
+    """What one model, or all of them, saved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    ELECTRICITY_NANO_USD_FIELD_NUMBER: _builtins.int
+    KWH_FIELD_NUMBER: _builtins.int
+    SAME_MODEL_FIELD_NUMBER: _builtins.int
+    REPLACEMENT_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model. Empty for all together."""
+    request_count: _builtins.int
+    """Requests, repeated ones among them."""
+    token_count: _builtins.int
+    """Tokens that are known."""
+    cost_nano_usd: _builtins.int
+    """Known costs of these requests themselves; mostly 0."""
+    electricity_nano_usd: _builtins.int
+    """Its part of the electricity. Unset where it is unknown."""
+    kwh: _builtins.float
+    """Its part of the electricity in kilowatt-hours. Unset where it is unknown."""
+    confidence: Global___Confidence.ValueType
+    """How sure the electricity is, and so what was saved."""
+    @_builtins.property
+    def same_model(self) -> Global___Comparison:
+        """Compared with the same model sold: the median price of those who sell it."""
+
+    @_builtins.property
+    def replacement(self) -> Global___Comparison:
+        """Compared with the paid model that would be used instead, as configured."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        request_count: _builtins.int = ...,
+        token_count: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
+        electricity_nano_usd: _builtins.int | None = ...,
+        kwh: _builtins.float | None = ...,
+        same_model: Global___Comparison | None = ...,
+        replacement: Global___Comparison | None = ...,
+        confidence: Global___Confidence.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_electricity_nano_usd", b"_electricity_nano_usd", "_kwh", b"_kwh", "electricity_nano_usd", b"electricity_nano_usd", "kwh", b"kwh", "replacement", b"replacement", "same_model", b"same_model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_electricity_nano_usd", b"_electricity_nano_usd", "_kwh", b"_kwh", "confidence", b"confidence", "cost_nano_usd", b"cost_nano_usd", "electricity_nano_usd", b"electricity_nano_usd", "kwh", b"kwh", "model", b"model", "replacement", b"replacement", "request_count", b"request_count", "same_model", b"same_model", "token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__electricity_nano_usd: _TypeAlias = _typing.Literal["electricity_nano_usd"]  # noqa: Y015
+    _WhichOneofArgType__electricity_nano_usd: _TypeAlias = _typing.Literal["_electricity_nano_usd", b"_electricity_nano_usd"]  # noqa: Y015
+    _WhichOneofReturnType__kwh: _TypeAlias = _typing.Literal["kwh"]  # noqa: Y015
+    _WhichOneofArgType__kwh: _TypeAlias = _typing.Literal["_kwh", b"_kwh"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__electricity_nano_usd) -> _WhichOneofReturnType__electricity_nano_usd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kwh) -> _WhichOneofReturnType__kwh | None: ...
+
+Global___Savings: _TypeAlias = Savings  # noqa: Y015
+
+@_typing.final
+class Comparison(_message.Message):
+    """What the same tokens would have cost elsewhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWN_RATIO_FIELD_NUMBER: _builtins.int
+    REFERENCE_NANO_USD_FIELD_NUMBER: _builtins.int
+    SAVED_NANO_USD_FIELD_NUMBER: _builtins.int
+    known_ratio: _builtins.float
+    """Requests with a price to compare with, 0 to 1 of all."""
+    reference_nano_usd: _builtins.int
+    """What those would have cost. Unset if there are none."""
+    saved_nano_usd: _builtins.int
+    """That less costs and electricity, as far as they are known. May be negative. Unset
+    if there is nothing to compare with.
+    """
+    def __init__(
+        self,
+        *,
+        known_ratio: _builtins.float = ...,
+        reference_nano_usd: _builtins.int | None = ...,
+        saved_nano_usd: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reference_nano_usd", b"_reference_nano_usd", "_saved_nano_usd", b"_saved_nano_usd", "reference_nano_usd", b"reference_nano_usd", "saved_nano_usd", b"saved_nano_usd"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reference_nano_usd", b"_reference_nano_usd", "_saved_nano_usd", b"_saved_nano_usd", "known_ratio", b"known_ratio", "reference_nano_usd", b"reference_nano_usd", "saved_nano_usd", b"saved_nano_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reference_nano_usd: _TypeAlias = _typing.Literal["reference_nano_usd"]  # noqa: Y015
+    _WhichOneofArgType__reference_nano_usd: _TypeAlias = _typing.Literal["_reference_nano_usd", b"_reference_nano_usd"]  # noqa: Y015
+    _WhichOneofReturnType__saved_nano_usd: _TypeAlias = _typing.Literal["saved_nano_usd"]  # noqa: Y015
+    _WhichOneofArgType__saved_nano_usd: _TypeAlias = _typing.Literal["_saved_nano_usd", b"_saved_nano_usd"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reference_nano_usd) -> _WhichOneofReturnType__reference_nano_usd | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__saved_nano_usd) -> _WhichOneofReturnType__saved_nano_usd | None: ...
+
+Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+
+@_typing.final
+class BackendEnergy(_message.Message):
+    """What a backend in the house drew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    BUSY_US_FIELD_NUMBER: _builtins.int
+    WATTS_FIELD_NUMBER: _builtins.int
+    backend: _builtins.str
+    """The backend."""
+    busy_us: _builtins.int
+    """While at least one request was in flight, in microseconds."""
+    watts: _builtins.float
+    """What its device draws. Unset where it is not configured."""
+    def __init__(
+        self,
+        *,
+        backend: _builtins.str = ...,
+        busy_us: _builtins.int = ...,
+        watts: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_watts", b"_watts", "watts", b"watts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_watts", b"_watts", "backend", b"backend", "busy_us", b"busy_us", "watts", b"watts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__watts: _TypeAlias = _typing.Literal["watts"]  # noqa: Y015
+    _WhichOneofArgType__watts: _TypeAlias = _typing.Literal["_watts", b"_watts"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__watts) -> _WhichOneofReturnType__watts | None: ...
+
+Global___BackendEnergy: _TypeAlias = BackendEnergy  # noqa: Y015
+
+@_typing.final
+class ListUnpricedRequest(_message.Message):
+    """Asks which models have no price."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> Global___ReportScope:
+        """Which requests."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___ReportScope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnpricedRequest: _TypeAlias = ListUnpricedRequest  # noqa: Y015
+
+@_typing.final
+class ListUnpricedResponse(_message.Message):
+    """Models with tokens but without a known price."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnpricedModel]:
+        """The most tokens first."""
+
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[Global___UnpricedModel] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnpricedResponse: _TypeAlias = ListUnpricedResponse  # noqa: Y015
+
+@_typing.final
+class UnpricedModel(_message.Message):
+    """A model of a backend whose price was not known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    TOML_FIELD_NUMBER: _builtins.int
+    backend: _builtins.str
+    """The backend."""
+    model: _builtins.str
+    """The model."""
+    request_count: _builtins.int
+    """Requests whose cost is unknown."""
+    token_count: _builtins.int
+    """Their tokens."""
+    toml: _builtins.str
+    """A table for `lair.toml`, with prices to fill in. Costs of what was counted before
+    stay as they are.
+    """
+    def __init__(
+        self,
+        *,
+        backend: _builtins.str = ...,
+        model: _builtins.str = ...,
+        request_count: _builtins.int = ...,
+        token_count: _builtins.int = ...,
+        toml: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "model", b"model", "request_count", b"request_count", "token_count", b"token_count", "toml", b"toml"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpricedModel: _TypeAlias = UnpricedModel  # noqa: Y015
+
+@_typing.final
+class GetWrappedRequest(_message.Message):
+    """Asks for a year."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    YEAR_FIELD_NUMBER: _builtins.int
+    HIDE_NAMES_FIELD_NUMBER: _builtins.int
+    year: _builtins.int
+    """The year, by the scope's zone. 1971 to 9998."""
+    hide_names: _builtins.bool
+    """Leave out every name: of models, backends, projects and clients."""
+    @_builtins.property
+    def scope(self) -> Global___ReportScope:
+        """Whose requests; its times are not heeded."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___ReportScope | None = ...,
+        year: _builtins.int = ...,
+        hide_names: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hide_names", b"hide_names", "scope", b"scope", "year", b"year"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWrappedRequest: _TypeAlias = GetWrappedRequest  # noqa: Y015
+
+@_typing.final
+class GetWrappedResponse(_message.Message):
+    """A year, for a card."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    YEAR_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    DAY_COUNT_FIELD_NUMBER: _builtins.int
+    ACTIVE_DAY_COUNT_FIELD_NUMBER: _builtins.int
+    LONGEST_STREAK_FIELD_NUMBER: _builtins.int
+    MOST_ACTIVE_DAY_FIELD_NUMBER: _builtins.int
+    MOST_ACTIVE_HOUR_FIELD_NUMBER: _builtins.int
+    BEST_WEEKDAY_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
+    SESSION_COUNT_FIELD_NUMBER: _builtins.int
+    CONVERSATION_COUNT_FIELD_NUMBER: _builtins.int
+    PROJECT_COUNT_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_COUNT_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    SUCCESS_RATIO_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    SAVINGS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    BACKENDS_FIELD_NUMBER: _builtins.int
+    PROJECTS_FIELD_NUMBER: _builtins.int
+    CLIENTS_FIELD_NUMBER: _builtins.int
+    LOCATIONS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    NAMES_HIDDEN_FIELD_NUMBER: _builtins.int
+    year: _builtins.int
+    """The year."""
+    time_zone: _builtins.str
+    """The zone whose days and hours these are."""
+    first_date: _builtins.str
+    """The first active day of the year. Empty if there is none, and then all is 0."""
+    day_count: _builtins.int
+    """Its days until today."""
+    active_day_count: _builtins.int
+    """Those with at least one request."""
+    most_active_hour: _builtins.int
+    """The hour of the day with the most requests, the first of several. Unset if none."""
+    best_weekday: _builtins.int
+    """The weekday with the most requests a day, 0 is Monday. Unset if none."""
+    request_count: _builtins.int
+    """Requests of every origin and status."""
+    message_count: _builtins.int
+    """Messages new to lair."""
+    session_count: _builtins.int
+    """Sessions: named ones, else conversations, else sittings."""
+    conversation_count: _builtins.int
+    """Conversations with at least one request."""
+    project_count: _builtins.int
+    """Projects with at least one request."""
+    tool_call_count: _builtins.int
+    """Tool calls in answers."""
+    success_ratio: _builtins.float
+    """As in the dashboard."""
+    names_hidden: _builtins.bool
+    """Whether names are left out."""
+    @_builtins.property
+    def longest_streak(self) -> Global___Streak:
+        """The longest run of active days within the year. Unset if there is none."""
+
+    @_builtins.property
+    def most_active_day(self) -> Global___DayActivity:
+        """The day with the most requests, the latest of several. Unset if none."""
+
+    @_builtins.property
+    def tokens(self) -> Global___TokenTotals:
+        """Tokens that are known."""
+
+    @_builtins.property
+    def cost(self) -> Global___Cost:
+        """What it cost."""
+
+    @_builtins.property
+    def savings(self) -> Global___Savings:
+        """What local models saved."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageShare]:
+        """Models, by requests; at most five. What reached no model is `unrouted`."""
+
+    @_builtins.property
+    def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageShare]:
+        """Backends, by requests; at most five."""
+
+    @_builtins.property
+    def projects(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageShare]:
+        """Projects, by requests; at most five."""
+
+    @_builtins.property
+    def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageShare]:
+        """Client programs, by requests; at most five."""
+
+    @_builtins.property
+    def locations(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageShare]:
+        """`local` and `remote`, by requests."""
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActivityDay]:
+        """Every day of the year until today, oldest first."""
+
+    @_builtins.property
+    def before(self) -> Global___PeriodTotals:
+        """The year before until the same day, to compare with. Unset if nothing was used."""
+
+    def __init__(
+        self,
+        *,
+        year: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+        first_date: _builtins.str = ...,
+        day_count: _builtins.int = ...,
+        active_day_count: _builtins.int = ...,
+        longest_streak: Global___Streak | None = ...,
+        most_active_day: Global___DayActivity | None = ...,
+        most_active_hour: _builtins.int | None = ...,
+        best_weekday: _builtins.int | None = ...,
+        request_count: _builtins.int = ...,
+        message_count: _builtins.int = ...,
+        session_count: _builtins.int = ...,
+        conversation_count: _builtins.int = ...,
+        project_count: _builtins.int = ...,
+        tool_call_count: _builtins.int = ...,
+        tokens: Global___TokenTotals | None = ...,
+        success_ratio: _builtins.float | None = ...,
+        cost: Global___Cost | None = ...,
+        savings: Global___Savings | None = ...,
+        models: _abc.Iterable[Global___UsageShare] | None = ...,
+        backends: _abc.Iterable[Global___UsageShare] | None = ...,
+        projects: _abc.Iterable[Global___UsageShare] | None = ...,
+        clients: _abc.Iterable[Global___UsageShare] | None = ...,
+        locations: _abc.Iterable[Global___UsageShare] | None = ...,
+        days: _abc.Iterable[Global___ActivityDay] | None = ...,
+        before: Global___PeriodTotals | None = ...,
+        names_hidden: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_weekday", b"_best_weekday", "_most_active_hour", b"_most_active_hour", "_success_ratio", b"_success_ratio", "before", b"before", "best_weekday", b"best_weekday", "cost", b"cost", "longest_streak", b"longest_streak", "most_active_day", b"most_active_day", "most_active_hour", b"most_active_hour", "savings", b"savings", "success_ratio", b"success_ratio", "tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_weekday", b"_best_weekday", "_most_active_hour", b"_most_active_hour", "_success_ratio", b"_success_ratio", "active_day_count", b"active_day_count", "backends", b"backends", "before", b"before", "best_weekday", b"best_weekday", "clients", b"clients", "conversation_count", b"conversation_count", "cost", b"cost", "day_count", b"day_count", "days", b"days", "first_date", b"first_date", "locations", b"locations", "longest_streak", b"longest_streak", "message_count", b"message_count", "models", b"models", "most_active_day", b"most_active_day", "most_active_hour", b"most_active_hour", "names_hidden", b"names_hidden", "project_count", b"project_count", "projects", b"projects", "request_count", b"request_count", "savings", b"savings", "session_count", b"session_count", "success_ratio", b"success_ratio", "time_zone", b"time_zone", "tokens", b"tokens", "tool_call_count", b"tool_call_count", "year", b"year"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__best_weekday: _TypeAlias = _typing.Literal["best_weekday"]  # noqa: Y015
+    _WhichOneofArgType__best_weekday: _TypeAlias = _typing.Literal["_best_weekday", b"_best_weekday"]  # noqa: Y015
+    _WhichOneofReturnType__most_active_hour: _TypeAlias = _typing.Literal["most_active_hour"]  # noqa: Y015
+    _WhichOneofArgType__most_active_hour: _TypeAlias = _typing.Literal["_most_active_hour", b"_most_active_hour"]  # noqa: Y015
+    _WhichOneofReturnType__success_ratio: _TypeAlias = _typing.Literal["success_ratio"]  # noqa: Y015
+    _WhichOneofArgType__success_ratio: _TypeAlias = _typing.Literal["_success_ratio", b"_success_ratio"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__best_weekday) -> _WhichOneofReturnType__best_weekday | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__most_active_hour) -> _WhichOneofReturnType__most_active_hour | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__success_ratio) -> _WhichOneofReturnType__success_ratio | None: ...
+
+Global___GetWrappedResponse: _TypeAlias = GetWrappedResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequestsRequest(_message.Message):
@@ -667,11 +1789,14 @@ Global___WatchRequestsRequest: _TypeAlias = WatchRequestsRequest  # noqa: Y015
 
 @_typing.final
 class WatchRequestsResponse(_message.Message):
-    """A request that finished."""
+    """A request that finished. Its router may tell of it late, never twice."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECORD_FIELD_NUMBER: _builtins.int
+    LOST_COUNT_FIELD_NUMBER: _builtins.int
+    lost_count: _builtins.int
+    """Requests before this one that were left out, because nobody took them for too long."""
     @_builtins.property
     def record(self) -> _usage_pb2.RequestRecord:
         """The request."""
@@ -680,11 +1805,62 @@ class WatchRequestsResponse(_message.Message):
         self,
         *,
         record: _usage_pb2.RequestRecord | None = ...,
+        lost_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lost_count", b"lost_count", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchRequestsResponse: _TypeAlias = WatchRequestsResponse  # noqa: Y015
+
+@_typing.final
+class ExportUsageRequest(_message.Message):
+    """Asks for counted requests as a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    format: Global___ExportFormat.ValueType
+    """How the file is written."""
+    @_builtins.property
+    def scope(self) -> Global___ReportScope:
+        """Which requests. Local times are of its zone."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___ReportScope | None = ...,
+        format: Global___ExportFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageRequest: _TypeAlias = ExportUsageRequest  # noqa: Y015
+
+@_typing.final
+class ExportUsageResponse(_message.Message):
+    """A piece of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """What follows the piece before."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageResponse: _TypeAlias = ExportUsageResponse  # noqa: Y015

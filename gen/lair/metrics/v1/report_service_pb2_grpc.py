@@ -53,10 +53,40 @@ class ReportServiceStub(object):
                 request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListRequestsRequest.SerializeToString,
                 response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListRequestsResponse.FromString,
                 _registered_method=True)
+        self.GetActivity = channel.unary_unary(
+                '/lair.metrics.v1.ReportService/GetActivity',
+                request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetActivityRequest.SerializeToString,
+                response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetActivityResponse.FromString,
+                _registered_method=True)
+        self.GetRouting = channel.unary_unary(
+                '/lair.metrics.v1.ReportService/GetRouting',
+                request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetRoutingRequest.SerializeToString,
+                response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetRoutingResponse.FromString,
+                _registered_method=True)
+        self.GetSavings = channel.unary_unary(
+                '/lair.metrics.v1.ReportService/GetSavings',
+                request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetSavingsRequest.SerializeToString,
+                response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetSavingsResponse.FromString,
+                _registered_method=True)
+        self.ListUnpriced = channel.unary_unary(
+                '/lair.metrics.v1.ReportService/ListUnpriced',
+                request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListUnpricedRequest.SerializeToString,
+                response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListUnpricedResponse.FromString,
+                _registered_method=True)
+        self.GetWrapped = channel.unary_unary(
+                '/lair.metrics.v1.ReportService/GetWrapped',
+                request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetWrappedRequest.SerializeToString,
+                response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetWrappedResponse.FromString,
+                _registered_method=True)
         self.QueryUsage = channel.unary_unary(
                 '/lair.metrics.v1.ReportService/QueryUsage',
                 request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.QueryUsageRequest.SerializeToString,
                 response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.QueryUsageResponse.FromString,
+                _registered_method=True)
+        self.ExportUsage = channel.unary_stream(
+                '/lair.metrics.v1.ReportService/ExportUsage',
+                request_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ExportUsageRequest.SerializeToString,
+                response_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ExportUsageResponse.FromString,
                 _registered_method=True)
         self.WatchRequests = channel.unary_stream(
                 '/lair.metrics.v1.ReportService/WatchRequests',
@@ -93,6 +123,41 @@ class ReportServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetActivity(self, request, context):
+        """Tells when requests were made: a chart of days, a week of hours, and streaks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRouting(self, request, context):
+        """Tells which models were asked for, which answered, and what failed before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSavings(self, request, context):
+        """Tells what local models saved, which may be less than nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUnpriced(self, request, context):
+        """Lists models whose tokens have no known price.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWrapped(self, request, context):
+        """Sums up a year, for a card to show to others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QueryUsage(self, request, context):
         """Adds up any measures over any dimensions.
         """
@@ -100,8 +165,17 @@ class ReportServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportUsage(self, request, context):
+        """Streams a file with counted requests, the latest first, in pieces. One that is
+        counted late meanwhile may be in it or not; every other one is in it once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchRequests(self, request, context):
-        """Streams requests as they finish.
+        """Streams requests as they finish, of every router. What is under way is told by
+        the WatchRequests of a router itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,10 +199,40 @@ def add_ReportServiceServicer_to_server(servicer, server):
                     request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListRequestsRequest.FromString,
                     response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListRequestsResponse.SerializeToString,
             ),
+            'GetActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActivity,
+                    request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetActivityRequest.FromString,
+                    response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetActivityResponse.SerializeToString,
+            ),
+            'GetRouting': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRouting,
+                    request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetRoutingRequest.FromString,
+                    response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetRoutingResponse.SerializeToString,
+            ),
+            'GetSavings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSavings,
+                    request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetSavingsRequest.FromString,
+                    response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetSavingsResponse.SerializeToString,
+            ),
+            'ListUnpriced': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnpriced,
+                    request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListUnpricedRequest.FromString,
+                    response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ListUnpricedResponse.SerializeToString,
+            ),
+            'GetWrapped': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWrapped,
+                    request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetWrappedRequest.FromString,
+                    response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.GetWrappedResponse.SerializeToString,
+            ),
             'QueryUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.QueryUsage,
                     request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.QueryUsageRequest.FromString,
                     response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.QueryUsageResponse.SerializeToString,
+            ),
+            'ExportUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportUsage,
+                    request_deserializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ExportUsageRequest.FromString,
+                    response_serializer=lair_dot_metrics_dot_v1_dot_report__service__pb2.ExportUsageResponse.SerializeToString,
             ),
             'WatchRequests': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRequests,
@@ -232,6 +336,141 @@ class ReportService(object):
             _registered_method=True)
 
     @staticmethod
+    def GetActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.metrics.v1.ReportService/GetActivity',
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetActivityRequest.SerializeToString,
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRouting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.metrics.v1.ReportService/GetRouting',
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetRoutingRequest.SerializeToString,
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetRoutingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSavings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.metrics.v1.ReportService/GetSavings',
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetSavingsRequest.SerializeToString,
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetSavingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnpriced(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.metrics.v1.ReportService/ListUnpriced',
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.ListUnpricedRequest.SerializeToString,
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.ListUnpricedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWrapped(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lair.metrics.v1.ReportService/GetWrapped',
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetWrappedRequest.SerializeToString,
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.GetWrappedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def QueryUsage(request,
             target,
             options=(),
@@ -248,6 +487,33 @@ class ReportService(object):
             '/lair.metrics.v1.ReportService/QueryUsage',
             lair_dot_metrics_dot_v1_dot_report__service__pb2.QueryUsageRequest.SerializeToString,
             lair_dot_metrics_dot_v1_dot_report__service__pb2.QueryUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lair.metrics.v1.ReportService/ExportUsage',
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.ExportUsageRequest.SerializeToString,
+            lair_dot_metrics_dot_v1_dot_report__service__pb2.ExportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,10 +43,26 @@ class ReportServiceStub:
     """Tells how fast answers were."""
     ListRequests: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.ListRequestsRequest, _report_service_pb2.ListRequestsResponse]
     """Lists counted requests, the latest first."""
+    GetActivity: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.GetActivityRequest, _report_service_pb2.GetActivityResponse]
+    """Tells when requests were made: a chart of days, a week of hours, and streaks."""
+    GetRouting: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.GetRoutingRequest, _report_service_pb2.GetRoutingResponse]
+    """Tells which models were asked for, which answered, and what failed before."""
+    GetSavings: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.GetSavingsRequest, _report_service_pb2.GetSavingsResponse]
+    """Tells what local models saved, which may be less than nothing."""
+    ListUnpriced: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.ListUnpricedRequest, _report_service_pb2.ListUnpricedResponse]
+    """Lists models whose tokens have no known price."""
+    GetWrapped: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.GetWrappedRequest, _report_service_pb2.GetWrappedResponse]
+    """Sums up a year, for a card to show to others."""
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.QueryUsageRequest, _report_service_pb2.QueryUsageResponse]
     """Adds up any measures over any dimensions."""
+    ExportUsage: _grpc.UnaryStreamMultiCallable[_report_service_pb2.ExportUsageRequest, _report_service_pb2.ExportUsageResponse]
+    """Streams a file with counted requests, the latest first, in pieces. One that is
+    counted late meanwhile may be in it or not; every other one is in it once.
+    """
     WatchRequests: _grpc.UnaryStreamMultiCallable[_report_service_pb2.WatchRequestsRequest, _report_service_pb2.WatchRequestsResponse]
-    """Streams requests as they finish."""
+    """Streams requests as they finish, of every router. What is under way is told by
+    the WatchRequests of a router itself.
+    """
 
 @_typing.type_check_only
 class ReportServiceAsyncStub(ReportServiceStub):
@@ -63,10 +79,26 @@ class ReportServiceAsyncStub(ReportServiceStub):
     """Tells how fast answers were."""
     ListRequests: _aio.UnaryUnaryMultiCallable[_report_service_pb2.ListRequestsRequest, _report_service_pb2.ListRequestsResponse]  # type: ignore[assignment]
     """Lists counted requests, the latest first."""
+    GetActivity: _aio.UnaryUnaryMultiCallable[_report_service_pb2.GetActivityRequest, _report_service_pb2.GetActivityResponse]  # type: ignore[assignment]
+    """Tells when requests were made: a chart of days, a week of hours, and streaks."""
+    GetRouting: _aio.UnaryUnaryMultiCallable[_report_service_pb2.GetRoutingRequest, _report_service_pb2.GetRoutingResponse]  # type: ignore[assignment]
+    """Tells which models were asked for, which answered, and what failed before."""
+    GetSavings: _aio.UnaryUnaryMultiCallable[_report_service_pb2.GetSavingsRequest, _report_service_pb2.GetSavingsResponse]  # type: ignore[assignment]
+    """Tells what local models saved, which may be less than nothing."""
+    ListUnpriced: _aio.UnaryUnaryMultiCallable[_report_service_pb2.ListUnpricedRequest, _report_service_pb2.ListUnpricedResponse]  # type: ignore[assignment]
+    """Lists models whose tokens have no known price."""
+    GetWrapped: _aio.UnaryUnaryMultiCallable[_report_service_pb2.GetWrappedRequest, _report_service_pb2.GetWrappedResponse]  # type: ignore[assignment]
+    """Sums up a year, for a card to show to others."""
     QueryUsage: _aio.UnaryUnaryMultiCallable[_report_service_pb2.QueryUsageRequest, _report_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """Adds up any measures over any dimensions."""
+    ExportUsage: _aio.UnaryStreamMultiCallable[_report_service_pb2.ExportUsageRequest, _report_service_pb2.ExportUsageResponse]  # type: ignore[assignment]
+    """Streams a file with counted requests, the latest first, in pieces. One that is
+    counted late meanwhile may be in it or not; every other one is in it once.
+    """
     WatchRequests: _aio.UnaryStreamMultiCallable[_report_service_pb2.WatchRequestsRequest, _report_service_pb2.WatchRequestsResponse]  # type: ignore[assignment]
-    """Streams requests as they finish."""
+    """Streams requests as they finish, of every router. What is under way is told by
+    the WatchRequests of a router itself.
+    """
 
 class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells what was used.
@@ -100,6 +132,46 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists counted requests, the latest first."""
 
     @_abc_1.abstractmethod
+    def GetActivity(
+        self,
+        request: _report_service_pb2.GetActivityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.GetActivityResponse, _abc.Awaitable[_report_service_pb2.GetActivityResponse]]:
+        """Tells when requests were made: a chart of days, a week of hours, and streaks."""
+
+    @_abc_1.abstractmethod
+    def GetRouting(
+        self,
+        request: _report_service_pb2.GetRoutingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.GetRoutingResponse, _abc.Awaitable[_report_service_pb2.GetRoutingResponse]]:
+        """Tells which models were asked for, which answered, and what failed before."""
+
+    @_abc_1.abstractmethod
+    def GetSavings(
+        self,
+        request: _report_service_pb2.GetSavingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.GetSavingsResponse, _abc.Awaitable[_report_service_pb2.GetSavingsResponse]]:
+        """Tells what local models saved, which may be less than nothing."""
+
+    @_abc_1.abstractmethod
+    def ListUnpriced(
+        self,
+        request: _report_service_pb2.ListUnpricedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.ListUnpricedResponse, _abc.Awaitable[_report_service_pb2.ListUnpricedResponse]]:
+        """Lists models whose tokens have no known price."""
+
+    @_abc_1.abstractmethod
+    def GetWrapped(
+        self,
+        request: _report_service_pb2.GetWrappedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_service_pb2.GetWrappedResponse, _abc.Awaitable[_report_service_pb2.GetWrappedResponse]]:
+        """Sums up a year, for a card to show to others."""
+
+    @_abc_1.abstractmethod
     def QueryUsage(
         self,
         request: _report_service_pb2.QueryUsageRequest,
@@ -108,11 +180,23 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds up any measures over any dimensions."""
 
     @_abc_1.abstractmethod
+    def ExportUsage(
+        self,
+        request: _report_service_pb2.ExportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_report_service_pb2.ExportUsageResponse], _abc.AsyncIterator[_report_service_pb2.ExportUsageResponse]]:
+        """Streams a file with counted requests, the latest first, in pieces. One that is
+        counted late meanwhile may be in it or not; every other one is in it once.
+        """
+
+    @_abc_1.abstractmethod
     def WatchRequests(
         self,
         request: _report_service_pb2.WatchRequestsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_report_service_pb2.WatchRequestsResponse], _abc.AsyncIterator[_report_service_pb2.WatchRequestsResponse]]:
-        """Streams requests as they finish."""
+        """Streams requests as they finish, of every router. What is under way is told by
+        the WatchRequests of a router itself.
+        """
 
 def add_ReportServiceServicer_to_server(servicer: ReportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

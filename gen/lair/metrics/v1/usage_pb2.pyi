@@ -15,10 +15,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -87,7 +87,7 @@ class _OriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Origin.ValueTy
     ORIGIN_INTERNAL: _Origin.ValueType  # 2
     """lair's own; its tokens count, its activity does not."""
     ORIGIN_IMPORT: _Origin.ValueType  # 3
-    """Brought in from another program's history."""
+    """Brought in from another program's history; it counts as activity of its day."""
 
 class Origin(_Origin, metaclass=_OriginEnumTypeWrapper):
     """On whose behalf a request was made."""
@@ -99,7 +99,7 @@ ORIGIN_CLIENT: Origin.ValueType  # 1
 ORIGIN_INTERNAL: Origin.ValueType  # 2
 """lair's own; its tokens count, its activity does not."""
 ORIGIN_IMPORT: Origin.ValueType  # 3
-"""Brought in from another program's history."""
+"""Brought in from another program's history; it counts as activity of its day."""
 Global___Origin: _TypeAlias = Origin  # noqa: Y015
 
 class _UsageSource:
@@ -322,6 +322,7 @@ class Attempt(_message.Message):
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
     DURATION_US_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    BEGIN_US_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
     """The backend's name."""
     model: _builtins.str
@@ -334,6 +335,8 @@ class Attempt(_message.Message):
     """How long it took, in microseconds."""
     error: _builtins.str
     """What went wrong, for a person. Empty if nothing did."""
+    begin_us: _builtins.int
+    """From the request's arrival to the beginning of the try, in microseconds."""
     def __init__(
         self,
         *,
@@ -343,11 +346,14 @@ class Attempt(_message.Message):
         http_status: _builtins.int = ...,
         duration_us: _builtins.int = ...,
         error: _builtins.str = ...,
+        begin_us: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_begin_us", b"_begin_us", "begin_us", b"begin_us"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "duration_us", b"duration_us", "error", b"error", "http_status", b"http_status", "model", b"model", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begin_us", b"_begin_us", "backend", b"backend", "begin_us", b"begin_us", "duration_us", b"duration_us", "error", b"error", "http_status", b"http_status", "model", b"model", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__begin_us: _TypeAlias = _typing.Literal["begin_us"]  # noqa: Y015
+    _WhichOneofArgType__begin_us: _TypeAlias = _typing.Literal["_begin_us", b"_begin_us"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__begin_us) -> _WhichOneofReturnType__begin_us | None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015

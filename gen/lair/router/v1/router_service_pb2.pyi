@@ -14,6 +14,7 @@ from lair.common.v1 import caller_pb2 as _caller_pb2
 from lair.router.v1 import chat_pb2 as _chat_pb2
 from lair.router.v1 import completion_pb2 as _completion_pb2
 from lair.router.v1 import embedding_pb2 as _embedding_pb2
+from lair.router.v1 import live_pb2 as _live_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1038,3 +1039,65 @@ class ReloadBackendsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReloadBackendsResponse: _TypeAlias = ReloadBackendsResponse  # noqa: Y015
+
+@_typing.final
+class WatchRequestsRequest(_message.Message):
+    """Asks for requests as they happen. Those that ask to leave no trace are never told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    PROGRESS_INTERVAL_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Only this user's. Empty for all."""
+    project: _builtins.str
+    """Only this project's. Empty for all."""
+    @_builtins.property
+    def progress_interval(self) -> _duration_pb2.Duration:
+        """How often progress is told. The default is 1 s; less than 0.1 s is taken for that."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        project: _builtins.str = ...,
+        progress_interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress_interval", b"progress_interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress_interval", b"progress_interval", "project", b"project", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequestsRequest: _TypeAlias = WatchRequestsRequest  # noqa: Y015
+
+@_typing.final
+class WatchRequestsResponse(_message.Message):
+    """What happened since the last message, or a sign of life: at every interval one is
+    sent, though it may be empty.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    LOST_COUNT_FIELD_NUMBER: _builtins.int
+    lost_count: _builtins.int
+    """Events before these that were lost, because nobody took them for too long."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_live_pb2.LiveEvent]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_live_pb2.LiveEvent] | None = ...,
+        lost_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "lost_count", b"lost_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequestsResponse: _TypeAlias = WatchRequestsResponse  # noqa: Y015

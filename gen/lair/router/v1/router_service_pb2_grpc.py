@@ -89,6 +89,11 @@ class RouterServiceStub(object):
                 request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeRequest.SerializeToString,
                 response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeResponse.FromString,
                 _registered_method=True)
+        self.WatchRequests = channel.unary_stream(
+                '/lair.router.v1.RouterService/WatchRequests',
+                request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.WatchRequestsRequest.SerializeToString,
+                response_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.WatchRequestsResponse.FromString,
+                _registered_method=True)
         self.ReloadBackends = channel.unary_unary(
                 '/lair.router.v1.RouterService/ReloadBackends',
                 request_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.ReloadBackendsRequest.SerializeToString,
@@ -174,6 +179,13 @@ class RouterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchRequests(self, request, context):
+        """Tells of requests as they come, get on and end, until the caller has seen enough.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReloadBackends(self, request, context):
         """Reads the configuration again. Nothing changes where it has a fault.
         """
@@ -233,6 +245,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.SetBackendMode,
                     request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeRequest.FromString,
                     response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeResponse.SerializeToString,
+            ),
+            'WatchRequests': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRequests,
+                    request_deserializer=lair_dot_router_dot_v1_dot_router__service__pb2.WatchRequestsRequest.FromString,
+                    response_serializer=lair_dot_router_dot_v1_dot_router__service__pb2.WatchRequestsResponse.SerializeToString,
             ),
             'ReloadBackends': grpc.unary_unary_rpc_method_handler(
                     servicer.ReloadBackends,
@@ -515,6 +532,33 @@ class RouterService(object):
             '/lair.router.v1.RouterService/SetBackendMode',
             lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeRequest.SerializeToString,
             lair_dot_router_dot_v1_dot_router__service__pb2.SetBackendModeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lair.router.v1.RouterService/WatchRequests',
+            lair_dot_router_dot_v1_dot_router__service__pb2.WatchRequestsRequest.SerializeToString,
+            lair_dot_router_dot_v1_dot_router__service__pb2.WatchRequestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,8 @@ class RouterServiceStub:
     """Tells where a request would go and why, without running it."""
     SetBackendMode: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.SetBackendModeRequest, _router_service_pb2.SetBackendModeResponse]
     """Takes backends out of automatic choice (gaming mode), or puts them back."""
+    WatchRequests: _grpc.UnaryStreamMultiCallable[_router_service_pb2.WatchRequestsRequest, _router_service_pb2.WatchRequestsResponse]
+    """Tells of requests as they come, get on and end, until the caller has seen enough."""
     ReloadBackends: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ReloadBackendsRequest, _router_service_pb2.ReloadBackendsResponse]
     """Reads the configuration again. Nothing changes where it has a fault."""
 
@@ -91,6 +93,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Tells where a request would go and why, without running it."""
     SetBackendMode: _aio.UnaryUnaryMultiCallable[_router_service_pb2.SetBackendModeRequest, _router_service_pb2.SetBackendModeResponse]  # type: ignore[assignment]
     """Takes backends out of automatic choice (gaming mode), or puts them back."""
+    WatchRequests: _aio.UnaryStreamMultiCallable[_router_service_pb2.WatchRequestsRequest, _router_service_pb2.WatchRequestsResponse]  # type: ignore[assignment]
+    """Tells of requests as they come, get on and end, until the caller has seen enough."""
     ReloadBackends: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ReloadBackendsRequest, _router_service_pb2.ReloadBackendsResponse]  # type: ignore[assignment]
     """Reads the configuration again. Nothing changes where it has a fault."""
 
@@ -181,6 +185,14 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.SetBackendModeResponse, _abc.Awaitable[_router_service_pb2.SetBackendModeResponse]]:
         """Takes backends out of automatic choice (gaming mode), or puts them back."""
+
+    @_abc_1.abstractmethod
+    def WatchRequests(
+        self,
+        request: _router_service_pb2.WatchRequestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_router_service_pb2.WatchRequestsResponse], _abc.AsyncIterator[_router_service_pb2.WatchRequestsResponse]]:
+        """Tells of requests as they come, get on and end, until the caller has seen enough."""
 
     @_abc_1.abstractmethod
     def ReloadBackends(

@@ -1,0 +1,1 @@
+"""What requests cost, and what the same tokens would have cost elsewhere."""
