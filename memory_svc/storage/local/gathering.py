@@ -36,6 +36,8 @@ _WINDOW = slice(2, 6)
 _IN_WINDOW, _IN_WIDE = 4, 8
 # A word is in about so many windows for each turn that has it.
 _WINDOWS_PER_TURN = 3.5
+# In fewer messages a word that is there is not common for that, nor one that is missing rare.
+_TELLING = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def _terms(shelf: Shelf, probe: Probe, postings: Sequence[Posting]) -> _Terms:
     found = np.array([len(heads) + len(rests) for heads, rests in places], dtype=np.float32)
     rarities = np.where(found > 0, rarity(found, total), 0).astype(np.float32)
     in_windows = np.minimum(found * _WINDOWS_PER_TURN, total).astype(np.float32)
-    stakes = rarity(found, total)
+    stakes = rarity(found, max(total, _TELLING))
     stakes[len(probe.words) :] = 0
     return _Terms(
         places,
