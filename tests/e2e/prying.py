@@ -93,6 +93,10 @@ def bodies(prey: Prey, name: str) -> dict[str, list[Any]]:
             {"q": "vault", "conversation_id": name},
             {"q": "vault", "project": prey.project, "session_id": prey.session},
         ],
+        "POST /metrics/query": [
+            {"measures": ["requests"], "dimensions": ["user", "project", "key"]},
+            {"measures": ["requests"], "filters": [f"user={prey.user}"]},
+        ],
     }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ SECRETS = ("zebra-7741", "heron-5520", "otter-3318", "lynx-9906", "raven-1207", 
 _SAID, _ANSWERED, _TITLED, _NOTED, _LISTED, _REMEMBERED = SECRETS
 
 
+# It tells of requests as they happen: what it has to say at once must do.
+ENDLESS = "/metrics/live"
+
+
 class Person:
     """Somebody with a key."""
 
@@ -40,7 +45,8 @@ class Person:
         sent = {"content-type": "application/json", **self._authorization, **(headers or {})}
         url = self._url + path
         async with self._session.request(method, url, data=data, headers=sent) as got:
-            return got.status, f"{await got.text()}\n{dict(got.headers)}"
+            text = await (_beginning(got) if url.count(ENDLESS) else got.text())
+            return got.status, f"{text}\n{dict(got.headers)}"
 
     async def gets(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -53,6 +59,15 @@ class Person:
 
     async def tries(self, attempt: Attempt) -> tuple[int, str]:
         return await self.asks(attempt.method, attempt.path, attempt.body, attempt.headers)
+
+
+async def _beginning(got: aiohttp.ClientResponse) -> str:
+    said = b""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.3):
+            async for piece in got.content.iter_any():
+                said += piece
+    return said.decode()
 
 
 def _answer(body: dict[str, Any]) -> Answer:

@@ -13,11 +13,16 @@ from typing import Any
 
 from lair.common.v1.chat_pb2 import Message
 from lair.memory.v1 import conversation_service_pb2 as conversations_pb
+from lair.memory.v1 import memory_service_pb2 as keeping_pb
 from lair.memory.v1 import recall_service_pb2 as recall_pb
 from lair.memory.v1.conversation_pb2 import Turn
 from lair.memory.v1.conversation_service_pb2_grpc import (
     ConversationServiceServicer,
     add_ConversationServiceServicer_to_server,
+)
+from lair.memory.v1.memory_service_pb2_grpc import (
+    MemoryServiceServicer,
+    add_MemoryServiceServicer_to_server,
 )
 from lair.memory.v1.recall_service_pb2_grpc import (
     RecallServiceServicer,
@@ -72,7 +77,7 @@ class _Receiver:
             await self._changed.wait_for(true)
 
 
-class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
+class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer, MemoryServiceServicer):
     """Keeps turns; finds what `passages` says, and recalls `context`."""
 
     def __init__(self) -> None:
@@ -96,10 +101,12 @@ class ScriptedMemory(ConversationServiceServicer, RecallServiceServicer):
             (
                 conversations_pb.DESCRIPTOR.services_by_name["ConversationService"],
                 recall_pb.DESCRIPTOR.services_by_name["RecallService"],
+                keeping_pb.DESCRIPTOR.services_by_name["MemoryService"],
             ),
             (
                 lambda server: add_ConversationServiceServicer_to_server(self, server),
                 lambda server: add_RecallServiceServicer_to_server(self, server),
+                lambda server: add_MemoryServiceServicer_to_server(self, server),
             ),
         )
 
