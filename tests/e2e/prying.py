@@ -93,11 +93,15 @@ def bodies(prey: Prey, name: str) -> dict[str, list[Any]]:
             {"q": "vault", "conversation_id": name},
             {"q": "vault", "project": prey.project, "session_id": prey.session},
         ],
-        "POST /metrics/query": [
-            {"measures": ["requests"], "dimensions": ["user", "project", "key"]},
-            {"measures": ["requests"], "filters": [f"user={prey.user}"]},
-        ],
+        "POST /metrics/query": _counts(prey),
     }
+
+
+def _counts(prey: Prey) -> list[Any]:
+    return [
+        {"measures": ["requests"], "dimensions": ["user", "project", "key"]},
+        {"measures": ["requests"], "filters": [f"user={prey.user}"]},
+    ]
 
 
 def attempts(document: Document, prey: Prey) -> Iterator[Attempt]:
