@@ -88,13 +88,17 @@ def bodies(prey: Prey, name: str) -> dict[str, list[Any]]:
             {"topic": "vault"},
             {"everything": True},
         ],
-        "POST /memory/search": [
-            {"q": "vault"},
-            {"q": "vault", "conversation_id": name},
-            {"q": "vault", "project": prey.project, "session_id": prey.session},
-        ],
+        "POST /memory/search": _searches(prey, name),
         "POST /metrics/query": _counts(prey),
     }
+
+
+def _searches(prey: Prey, name: str) -> list[Any]:
+    return [
+        {"q": "vault"},
+        {"q": "vault", "conversation_id": name},
+        {"q": "vault", "project": prey.project, "session_id": prey.session},
+    ]
 
 
 def _counts(prey: Prey) -> list[Any]:
