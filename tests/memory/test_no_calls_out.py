@@ -37,10 +37,11 @@ print(*[each for each in called if "127.0.0.1" not in str(each)])
 def test_a_whole_life_opens_no_connection(tmp_path: Path, models: Path):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), str(models)],
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
         env={"PYTHONPATH": ":".join(sys.path), "PATH": ""},
         timeout=100,
     )
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == ""
