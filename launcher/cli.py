@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from launcher import exits, imports, keys
+from launcher.backup import app as backups
 from launcher.configuration import Resolved, adopt, make_data_dir
 from launcher.memory.app import app as memory_app
 from launcher.options import AsJson, ConfigFile, DataDir, GrpcPort, HttpPort, resolved_by
@@ -44,6 +45,7 @@ app.add_typer(keys.app, name="keys")
 imports.register(app)
 app.add_typer(memory_app, name="memory")
 stats.register(app)
+backups.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from launcher.addresses import base_url
+from launcher.lasting import lost_with
 from launcher.report import Report, backend_lines
 from svckit.settings import Settings
 
@@ -38,4 +39,6 @@ def lines(settings: Settings, report: Report | None) -> Iterator[tuple[str, str]
         label = ""
     yield "dashboard", f"{base_url(settings)}/metrics/dashboard"
     yield "data", str(settings.data_dir)
+    if gone := lost_with(settings.data_dir.resolve()):
+        yield "", f"this is lost with {gone}: mount a volume there, or set data_dir"
     yield "stop", "Ctrl-C"

@@ -9,11 +9,11 @@ messages are left out. `lair import jsonl` reads it.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO
 
@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from launcher.ask import AnsweredError
-from launcher.exits import CommandFailedError
 from launcher.memory.rest import Json, Memory
+from launcher.whole_file import whole_file
 
 _KEPT = (
     *("id", "title", "created_at", "updated_at", "project", "session_id"),
@@ -72,17 +72,8 @@ def _opened(target: Path | None) -> Iterator[IO[str]]:
     if target is None:
         yield sys.stdout
         return
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                yield file
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise CommandFailedError(f"{target}: cannot be written: {error.strerror}") from error
+    with whole_file(target) as binary, TextIOWrapper(binary, encoding="utf-8") as file:
+        yield file
 
 
 def _progress() -> Progress:

@@ -287,7 +287,9 @@ class RecallResponse(_message.Message):
     relevant.
     """
     degraded: _builtins.str
-    """What was not searched. Empty if everything was."""
+    """What was not searched, and how many notes did not fit. Empty if nothing is
+    missing.
+    """
     @_builtins.property
     def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
         """The passages it was made of."""
