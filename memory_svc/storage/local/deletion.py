@@ -18,6 +18,7 @@ from memory_svc.storage.local.compressing import packed_message
 from memory_svc.storage.local.forgotten import move_forgotten
 from memory_svc.storage.local.indexing import follow_another, unindex_messages
 from memory_svc.storage.local.instructions import drop_instructions
+from memory_svc.storage.local.request_ids import packed_id
 from memory_svc.storage.local.rows import first_row, join_message
 from memory_svc.titles import title_of
 from memory_svc.tree import ROOT
@@ -142,7 +143,7 @@ async def delete_turn(
         tx,
         "select t.* from turn as t join owner as o on o.key = t.owner"
         " where o.user_id = ? and t.request_id = ?",
-        (user_id, request_id),
+        (user_id, packed_id(request_id)),
     )
     if turn is None:
         return None
@@ -157,7 +158,7 @@ async def delete_turn(
     # What stays is other requests' now.
     await tx.execute(
         "update message set request_id = '' where conversation = ? and request_id = ?",
-        (conversation, request_id),
+        (conversation, turn["request_id"]),
     )
     await tx.execute(
         "update conversation set token_count = max(0, token_count - ?) where key = ?",

@@ -11,6 +11,7 @@ from memory_svc.model import Message
 from memory_svc.speech import parts
 from memory_svc.storage.local.compressing import packed_bytes, packed_text, plain_bytes, plain_text
 from memory_svc.storage.local.compressing import text_size as size_of_text
+from memory_svc.storage.local.request_ids import packed_id
 from memory_svc.storage.local.rows import split_message
 from memory_svc.words import findable
 from svckit.sqlite import Function
@@ -42,6 +43,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "text_size": size_of_text,
         "digest": digest_of,
         "findable": findable,
+        "packed_id": packed_id,
         "spoken_parts": _spoken_parts,
         "body_without_text": _body_without_text,
     }

@@ -16,6 +16,7 @@ from memory_svc.storage.local.compressing import packed_text
 from memory_svc.storage.local.indexing import index_message
 from memory_svc.storage.local.instructions import is_instruction
 from memory_svc.storage.local.rejoining import Node, is_on_path, rejoin
+from memory_svc.storage.local.request_ids import packed_id
 from memory_svc.storage.local.rows import first_row, split_message
 from memory_svc.tree import SYSTEM_ROLES, chain
 
@@ -156,7 +157,7 @@ async def _add(
             *(place.conversation, parent.id, parent.position + 1, node_hash, role),
             # What lair made is looked for by its text.
             *(text if generated else packed_text(text), body),
-            *(place.at_us, place.request_id, said.model, said.backend),
+            *(place.at_us, packed_id(place.request_id), said.model, said.backend),
             said.usage and said.usage.SerializeToString(),
             *(said.finish_reason, generated, searchable),
             packed_text(spoken) if searchable and spoken != text else None,

@@ -12,6 +12,7 @@ import aiosqlite
 
 from memory_svc.model import Passage, Quote, Recall
 from memory_svc.storage.local.compressing import packed_text, plain_text
+from memory_svc.storage.local.request_ids import packed_id
 from memory_svc.storage.local.rows import first_row
 from memory_svc.storage.local.tombstones import is_buried, is_turn_buried
 from memory_svc.storage.local.turns import owner_key
@@ -56,7 +57,7 @@ async def forget_recalls(
     await tx.execute(
         "delete from recall where owner = (select key from owner where user_id = ?)"
         " and (conversation_id = nullif(?, '') or request_id = nullif(?, ''))",
-        (user_id, conversation_id, request_id),
+        (user_id, conversation_id, packed_id(request_id)),
     )
 
 
@@ -67,7 +68,7 @@ async def find_recall(database: Database, user_id: str, request_id: str) -> Reca
             connection,
             "select r.* from recall as r join owner as o on o.key = r.owner"
             " where o.user_id = ? and r.request_id = ?",
-            (user_id, request_id),
+            (user_id, packed_id(request_id)),
         )
         if row is None:
             return None
@@ -100,13 +101,14 @@ async def _is_deleted(tx: aiosqlite.Connection, recall: Recall) -> bool:
 
 async def _keep(tx: aiosqlite.Connection, owner: int, recall: Recall) -> None:
     await tx.execute(
-        "delete from recall where owner = ? and request_id = ?", (owner, recall.request_id)
+        "delete from recall where owner = ? and request_id = ?",
+        (owner, packed_id(recall.request_id)),
     )
     cursor = await tx.execute(
         "insert into recall (owner, request_id, conversation_id, at_us, query, degraded, project)"
         " values (?, ?, ?, ?, ?, ?, ?)",
         (
-            *(owner, recall.request_id, recall.conversation_id, recall.at_us),
+            *(owner, packed_id(recall.request_id), recall.conversation_id, recall.at_us),
             *(recall.query, recall.degraded, recall.project),
         ),
     )

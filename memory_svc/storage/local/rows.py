@@ -16,6 +16,7 @@ import aiosqlite
 
 from memory_svc.model import Conversation, Message, PathNode, StoredMessage, Usage
 from memory_svc.storage.local.compressing import packed_message, plain_message, plain_text
+from memory_svc.storage.local.request_ids import plain_id
 from memory_svc.tree import text_of
 
 
@@ -91,7 +92,7 @@ def to_stored_message(row: sqlite3.Row) -> StoredMessage:
         model=row["model"],
         backend=row["backend"],
         usage=to_usage(row["usage"]),
-        request_id=row["request_id"],
+        request_id=plain_id(row["request_id"]),
         finish_reason=row["finish_reason"],
         active=bool(row["active"]),
     )

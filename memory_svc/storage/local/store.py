@@ -60,6 +60,7 @@ from memory_svc.storage.local.indexing import describe_old_messages
 from memory_svc.storage.local.notes import StoredNotes
 from memory_svc.storage.local.passages import Passages
 from memory_svc.storage.local.recalls import find_recall, forget_recalls, keep_recalls
+from memory_svc.storage.local.request_ids import packed_id
 from memory_svc.storage.local.resending import resends
 from memory_svc.storage.local.rows import to_path_node, to_stored_message
 from memory_svc.storage.local.shelves import Shelves, open_shelves
@@ -246,7 +247,12 @@ class LocalStore:
             updated = await tx.execute(
                 "update turn set record = ?, metadata = ? where request_id = ?"
                 " and owner = (select key from owner where user_id = ?)",
-                (packed_bytes(record), json.dumps(metadata_of(record)), request_id, user_id),
+                (
+                    packed_bytes(record),
+                    json.dumps(metadata_of(record)),
+                    packed_id(request_id),
+                    user_id,
+                ),
             )
         return bool(updated.rowcount)
 

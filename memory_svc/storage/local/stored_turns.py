@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from memory_svc.model import Message, StoredMessage, StoredTurn, TreePath, TurnFilter
 from memory_svc.storage.local.compressing import plain_bytes, plain_message
+from memory_svc.storage.local.request_ids import packed_id, plain_id
 from memory_svc.storage.local.rows import (
     join_message,
     to_path_node,
@@ -151,7 +152,7 @@ class StoredTurns:
     async def _row(self, user_id: str | None, request_id: str) -> sqlite3.Row | None:
         rows = await self._database.fetch(
             _TURN + "and t.request_id = :request_id",
-            {"user_id": user_id, "request_id": request_id},
+            {"user_id": user_id, "request_id": packed_id(request_id)},
         )
         return rows[0] if rows else None
 
@@ -166,7 +167,7 @@ class StoredTurns:
         return StoredTurn(
             key=row["key"],
             user_id=row["user_id"],
-            request_id=row["request_id"],
+            request_id=plain_id(row["request_id"]),
             conversation_id=row["conversation_id"],
             endpoint=row["endpoint"],
             created_us=row["created_us"],
@@ -192,7 +193,7 @@ class StoredTurns:
                 model="",
                 backend="",
                 usage=None,
-                request_id=turn["request_id"],
+                request_id=plain_id(turn["request_id"]),
                 active=bool(turn["current"]),
             )
             for row in rows
@@ -208,7 +209,7 @@ def _reply(turn: sqlite3.Row, answer: StoredMessage) -> StoredMessage:
         model=turn["model"],
         backend=turn["backend"],
         usage=to_usage(turn["usage"]),
-        request_id=turn["request_id"],
+        request_id=plain_id(turn["request_id"]),
         finish_reason=turn["finish_reason"],
     )
 

@@ -17,12 +17,16 @@ from memory_svc.storage.local.forgotten import without_forgotten
 from memory_svc.storage.local.growing import Place, Said, find_node, walk
 from memory_svc.storage.local.instructions import keep_instructions
 from memory_svc.storage.local.rejoining import START, Node, before_attempt
+from memory_svc.storage.local.request_ids import packed_id
 from memory_svc.storage.local.rows import first_row, join_message
 from memory_svc.storage.local.tombstones import is_buried, is_turn_buried
 from memory_svc.titles import title_of
 from memory_svc.tree import split_system
-from svckit.times import now_us
 
+_KNOWN = """
+select 1 from turn where owner = :owner and request_id = :request_id
+union all select 1 from request where owner = :owner and request_id = :request_id limit 1
+"""
 _MOST_TOKENS = 2**40  # beyond any real count; keeps sums within SQLite's integers
 
 
@@ -102,10 +106,8 @@ async def add_message(
 
 
 async def _is_new(tx: aiosqlite.Connection, owner: int, request_id: str) -> bool:
-    cursor = await tx.execute(
-        "insert or ignore into request values (?, ?, ?)", (owner, request_id, now_us())
-    )
-    return cursor.rowcount == 1
+    row = await first_row(tx, _KNOWN, {"owner": owner, "request_id": packed_id(request_id)})
+    return row is None
 
 
 async def _conversation(tx: aiosqlite.Connection, owner: int, turn: Turn) -> tuple[int, int]:
@@ -151,7 +153,7 @@ async def _end_of(tx: aiosqlite.Connection, place: Place, request_id: str) -> No
         "select m.id, m.hash, m.position from turn as t"
         " join message as m on m.id = iif(t.answer, t.answer, t.input_end)"
         " where t.owner = ? and t.request_id = ? and t.conversation = ?",
-        (place.owner, request_id, place.conversation),
+        (place.owner, packed_id(request_id), place.conversation),
     )
     return Node(*row) if row else None
 
@@ -179,7 +181,8 @@ async def _keep(tx: aiosqlite.Connection, place: Place, turn: Turn, ends: _Ends)
         " finish_reason, record, metadata)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(place.owner, turn.request_id, place.conversation, turn.at_us, turn.endpoint),
+            *(place.owner, packed_id(turn.request_id), place.conversation),
+            *(turn.at_us, turn.endpoint),
             *(ends.instructions, ends.input_end, ends.input_count, ends.answer),
             await _other_wording(tx, ends.answer, turn.reply),
             *(turn.model, turn.backend, turn.usage and turn.usage.SerializeToString()),
