@@ -12,7 +12,7 @@ COMPAT_NODE := tests/compat/node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types layers protos protos-check fmt bench soak compat docs clean
+.PHONY: help setup run test check lint types layers protos protos-check fmt bench bench-scale soak compat docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ bench: $(VENV)/.dev  ## Measure lair against a bare prototype; writes docs/perfo
 	@$(BIN)/python bench/overhead.py $(ARGS)
 	@$(BIN)/python bench/policy.py
 	@$(BIN)/python -m bench.recording
+	@$(BIN)/python bench/report.py
+
+bench-scale: $(VENV)/.dev  ## Measure memory and metrics with millions of rows, for hours; writes docs/performance.md
+	@$(BIN)/python -m bench.memory_scale $(ARGS)
+	@$(BIN)/python -m bench.metrics_load
+	@$(BIN)/python -m bench.outage
 	@$(BIN)/python bench/report.py
 
 soak: $(VENV)/.dev  ## Keep a gateway busy for ten minutes; writes docs/performance.md

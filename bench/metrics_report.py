@@ -1,4 +1,4 @@
-"""The section of docs/performance.md on what bench/metrics_load.py found."""
+"""The sections of docs/performance.md on bench/metrics_load.py and bench/outage.py."""
 
 from __future__ import annotations
 
@@ -78,3 +78,33 @@ def _report(times: dict[str, Any], during: dict[str, Any]) -> tuple[str, ...]:
 
 def _shown(times: dict[str, Any]) -> Iterable[str]:
     return f"{times['p50_ms']:.1f}", f"{times['p95_ms']:.1f}"
+
+
+_OUTAGE = """
+## When metrics is away
+
+`bench/outage.py` kills metrics_svc while requests go on, and starts it again. What is answered
+meanwhile waits in the router's journal, on disk. The second time the journal is as small as can be
+configured (`router.spool_mb`), and cannot hold it all: the oldest records are dropped and counted
+(`lair_outbox_dropped_total`).
+
+"""
+_OUTAGE_ROWS = {
+    "seconds": "seconds without metrics",
+    "answered": "requests answered",
+    "refused": "requests refused",
+    "most_journal_kb": "most in the journal, kB",
+    "counted": "counted in the end",
+    "doubled": "counted twice",
+    "dropped": "told to be dropped",
+    "lost": "neither counted nor told",
+}
+
+
+def without_metrics(outages: list[dict[str, Any]]) -> str:
+    """Return the section on what bench/outage.py found."""
+    head = ("", *(f"journal of {outage['spool_mb']} MB" for outage in outages))
+    lines = (
+        (title, *(f"{each[name]:,}" for each in outages)) for name, title in _OUTAGE_ROWS.items()
+    )
+    return _OUTAGE + table(head, lines)

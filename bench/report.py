@@ -30,7 +30,7 @@ from bench.analysis import (
     rows,
 )
 from bench.memory_report import remembering
-from bench.metrics_report import counting
+from bench.metrics_report import counting, without_metrics
 from bench.tables import table
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +40,7 @@ RECORDING = ROOT / "bench" / "results" / "recording.json"
 SOAK = ROOT / "bench" / "results" / "soak.json"
 EMBEDDING = ROOT / "bench" / "results" / "embedding.json"
 MEMORY = ROOT / "bench" / "results" / "memory_scale.json"
+OUTAGE = ROOT / "bench" / "results" / "outage.json"
 METRICS = ROOT / "bench" / "results" / "metrics_load.json"
 PAGE = ROOT / "docs" / "performance.md"
 _FACTS_NOT_VERSIONS = ("date", "cores", "system", "python", "rounds", "requests")
@@ -122,6 +123,8 @@ def main() -> int:
     text += remembering(json.loads(MEMORY.read_text(encoding="utf-8")))
     if METRICS.is_file():
         text += counting(json.loads(METRICS.read_text(encoding="utf-8")))
+    if OUTAGE.is_file():
+        text += without_metrics(json.loads(OUTAGE.read_text(encoding="utf-8")))
     if not args.check:
         PAGE.write_text(text, encoding="utf-8")
         return 0
