@@ -86,6 +86,12 @@ def to_savings(savings: Savings) -> pb.GetSavingsResponse:
         models=[_saving(each) for each in savings.models],
         kwh_usd=savings.kwh_usd,
         backends=[_energy(row) for row in savings.backends],
+        remote=pb.RemoteSavings(
+            request_count=savings.remote.records,
+            token_count=savings.remote.tokens,
+            cost_nano_usd=savings.remote.cost,
+            list_price=_comparison(savings.remote.listed),
+        ),
     )
 
 

@@ -70,11 +70,21 @@ class Drawn(Struct, frozen=True):
     watts: float | None
 
 
+class RemoteSaved(Struct, frozen=True):
+    """What remote models cost less than their providers' lists say."""
+
+    requests: Count
+    tokens: Count
+    cost_usd: Annotated[float, Meta(ge=0, description="Of those that are compared.")]
+    list_price: Comparison
+
+
 class SavingsReport(Struct, frozen=True):
-    """What local models saved, the most used first."""
+    """What local models saved, the most used first, and remote ones below their list."""
 
     total: Saved
     models: list[Saved]
+    remote: RemoteSaved
     kwh_usd: Annotated[float | None, Meta(description="As `costs.kwh` is configured.")]
     backends: list[Drawn]
 
@@ -110,6 +120,12 @@ def savings_json(savings: reports_pb2.GetSavingsResponse) -> SavingsReport:
     return SavingsReport(
         total=saved_json(savings.total),
         models=[saved_json(each) for each in savings.models],
+        remote=RemoteSaved(
+            requests=savings.remote.request_count,
+            tokens=savings.remote.token_count,
+            cost_usd=usd(savings.remote.cost_nano_usd),
+            list_price=_comparison_json(savings.remote.list_price),
+        ),
         kwh_usd=savings.kwh_usd if savings.HasField("kwh_usd") else None,
         backends=[
             Drawn(

@@ -128,7 +128,10 @@ def _money(used: Json, savings: Json) -> Iterator[Line]:
     unpriced = used["unpriced"]
     without = f"{counted(unpriced, 'request')} without a price" if unpriced else ""
     yield "cost", _joined(_cost(used), without)
-    total = savings["total"]
+    total, listed = savings["total"], savings["remote"]["list_price"]
+    if listed["saved_usd"]:  # mostly they cost what the list says
+        part = f"{percent(listed['known_ratio'])} of remote requests compared"
+        yield "below list", f"{dollars(listed['saved_usd'])} against list prices ({part})"
     if not total["requests"]:
         return
     label = "saved"

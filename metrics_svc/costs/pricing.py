@@ -58,7 +58,9 @@ class Pricing:
     def priced(self, row: RequestRow) -> RequestRow:
         """Return `row` with its cost and references, as far as they are known."""
         cost, source, version = self._cost(row)
-        same, instead = self._elsewhere(row) if row.local else (None, None)
+        same, instead = (
+            self._elsewhere(row) if row.local else (self._listed(row, cost, source), None)
+        )
         return _with_costs(row, (cost, source, same, instead, version))
 
     def _cost(self, row: RequestRow) -> tuple[int | None, CostSource, str]:
@@ -101,6 +103,17 @@ class Pricing:
             ):
                 return its_rates
         return None
+
+    def _listed(self, row: RequestRow, cost: int | None, source: CostSource) -> int | None:
+        """Return what a remote request costs by its provider's list, None unknown."""
+        if source is CostSource.COMPUTED:
+            return cost
+        backend = self._backends.get(row.backend)
+        if cost is None or backend is None:
+            return None  # nothing to compare, or nothing to compare with
+        return self._known.cost_nano(
+            backend.provider, backend.url, row.model_used, row.tokens, row.ts_us
+        )
 
     def _elsewhere(self, row: RequestRow) -> tuple[int | None, int | None]:
         """Return what a local request would have cost at both references."""

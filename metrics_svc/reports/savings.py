@@ -1,4 +1,7 @@
-"""What local models saved: what the same tokens cost elsewhere, less their own costs.
+"""What was saved: what the same tokens cost elsewhere, less their own costs.
+
+Elsewhere is, for local models, where the same model or another is sold, and for remote ones
+their provider's list: who bills less, or takes no money for single requests, saves that.
 
 A saving may be negative: a card that draws 350 W makes some answers dearer than they are
 sold for. Electricity is that of the time in which a backend worked, shared among its models
@@ -21,7 +24,8 @@ _SUMS = (
     *("ref1_priced", "ref1_nano", "ref2_priced", "ref2_nano"),
 )
 _WORK = ("completion_tokens", "upstream_us")
-_LOCAL = {"local": (1,)}
+_LOCAL, _REMOTE = {"local": (1,)}, {"local": (0,)}
+_REMOTE_SUMS = ("records", "tokens", "priced", "cost_nano", "ref1_priced", "ref1_nano")
 _UJ_PER_KWH = 3.6e12
 _NANO = 1e9
 
@@ -61,6 +65,18 @@ class LocalUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteUse:
+    """The use of one remote model whose costs are known from one source; `ref1` is its list."""
+
+    records: int
+    tokens: int
+    priced: int
+    cost_nano: int
+    ref1_priced: int
+    ref1_nano: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SavingsUse:
     """All that savings are made of.
 
@@ -68,6 +84,7 @@ class SavingsUse:
     """
 
     local: tuple[LocalUse, ...]
+    remote: tuple[RemoteUse, ...]
     work: Mapping[str, Work]
     busy: tuple[BusyRow, ...]
 
@@ -97,11 +114,22 @@ class Saving:
 
 
 @dataclass(frozen=True, slots=True)
+class Remote:
+    """What remote models cost, and what they would have by their providers' lists."""
+
+    records: int
+    tokens: int
+    cost: int  # of those that are compared
+    listed: Comparison
+
+
+@dataclass(frozen=True, slots=True)
 class Savings:
-    """What local models saved, the most used first."""
+    """What local models saved, the most used first, and what remote ones cost below their list."""
 
     total: Saving
     models: tuple[Saving, ...]
+    remote: Remote
     kwh_usd: float | None
     backends: tuple[BusyRow, ...]
 
@@ -112,7 +140,16 @@ async def read_savings(ledger: Ledger, scope: Scope) -> SavingsUse:
     time = Scope(start_us=scope.start_us, end_us=scope.end_us)
     everyone = Question(scope=time, filters=_LOCAL, dimensions=("backend",))
     work = await ledger.sums(everyone, _WORK)
+    by_source = Question(
+        scope=scope, filters=_REMOTE, dimensions=("model_used", "backend", "cost_source")
+    )
+    remote = await ledger.sums(by_source, _REMOTE_SUMS)
     return SavingsUse(
+        remote=tuple(
+            RemoteUse(**dict(zip(_REMOTE_SUMS, row.sums, strict=True)))
+            for row in remote
+            if row.keys[1]
+        ),
         local=tuple(_local(row) for row in await ledger.sums(question, _SUMS) if row.keys[1]),
         work={row.keys[0]: Work(*row.sums) for row in work},
         busy=await ledger.busy(time),
@@ -127,7 +164,22 @@ def savings(use: SavingsUse, kwh_usd: float | None) -> Savings:
         parts[each.model].append(each)
     models = [_saving(model, part, use, energy, kwh_usd) for model, part in parts.items()]
     models.sort(key=lambda saving: (-saving.tokens, -saving.records, saving.model))
-    return Savings(_total(models), tuple(models), kwh_usd, use.busy)
+    return Savings(_total(models), tuple(models), _remote(use.remote), kwh_usd, use.busy)
+
+
+def _remote(use: Iterable[RemoteUse]) -> Remote:
+    parts = list(use)
+    # What has a list price has a cost; of others the cost is not known to be of the same.
+    compared = [it for it in parts if it.ref1_priced and it.ref1_priced == it.priced]
+    cost = sum(it.cost_nano for it in compared)
+    records = sum(it.records for it in parts)
+    priced = [(it.ref1_priced, it.ref1_nano) for it in compared]
+    return Remote(
+        records=records,
+        tokens=sum(it.tokens for it in parts),
+        cost=cost,
+        listed=_compared(records, priced, cost),
+    )
 
 
 def _local(row: SumRow) -> LocalUse:

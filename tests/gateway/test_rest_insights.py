@@ -77,6 +77,13 @@ async def test_savings_are_dollars_and_may_be_negative(stack: Stack):
             confidence=pb.CONFIDENCE_CONFIGURED,
         ),
         backends=[pb.BackendEnergy(backend="gpu", busy_us=1500)],
+        remote=pb.RemoteSavings(
+            request_count=8,
+            cost_nano_usd=10**9,
+            list_price=pb.Comparison(
+                known_ratio=1, reference_nano_usd=3 * 10**9, saved_nano_usd=2 * 10**9
+            ),
+        ),
     )
     _, body = await stack.get("/metrics/savings")
     total = body["total"]
@@ -84,6 +91,9 @@ async def test_savings_are_dollars_and_may_be_negative(stack: Stack):
     assert total["same_model"] == {"known_ratio": 0.5, "reference_usd": 1.0, "saved_usd": -1.0}
     assert total["replacement"]["saved_usd"] is None
     assert total["confidence"] == "configured"
+    remote = body["remote"]
+    assert (remote["requests"], remote["cost_usd"]) == (8, 1.0)
+    assert remote["list_price"] == {"known_ratio": 1.0, "reference_usd": 3.0, "saved_usd": 2.0}
     assert (body["kwh_usd"], body["backends"]) == (
         None,
         [{"backend": "gpu", "busy_ms": 1.5, "watts": None}],

@@ -112,6 +112,7 @@ def test_figures_come_with_what_they_are_compared_to(lair: Lair, gateway: Script
         "current none",
         "said 60 messages, 1 conversation, 4 sessions, 2 projects",
         "cost $1.50 3 requests without a price",
+        "below list $1.25 against list prices (90.0% of remote requests compared)",
         "saved $3.20 against the same models sold (90.0% of local requests compared)",
         "-$0.25 against the paid model instead (100% of local requests compared)",
         "less electricity, as configured",
@@ -160,7 +161,9 @@ def test_nothing_to_compare_with_is_said(lair: Lair, gateway: ScriptedGateway) -
 def test_without_local_models_nothing_is_said_of_savings(
     lair: Lair, gateway: ScriptedGateway
 ) -> None:
-    out = shown(lair, gateway, dashboard(before=None), activity(), savings(requests=0)).out
+    nothing = savings(requests=0, below_list=0.0)
+    out = shown(lair, gateway, dashboard(before=None), activity(), nothing).out
+    assert "list" not in out
     assert "saved" not in out
     assert "same time before" not in out
 

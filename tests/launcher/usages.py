@@ -116,8 +116,10 @@ def saved(**fields: Any) -> Json:
     } | fields
 
 
-def savings(**fields: Any) -> Json:
-    return {"total": saved(**fields), "models": [], "kwh_usd": 0.3, "backends": []}
+def savings(*, below_list: float | None = 1.25, **fields: Any) -> Json:
+    remote = {"requests": 9, "tokens": 900, "cost_usd": 1.0, "list_price": comparison(below_list)}
+    other: Json = {"models": [], "kwh_usd": 0.3, "backends": []}
+    return {"total": saved(**fields), "remote": remote} | other
 
 
 def wrapped(**fields: Any) -> Json:

@@ -184,7 +184,7 @@ def test_local_use_is_held_against_the_same_model_sold_and_another_instead() -> 
     unknown = pricing().priced(row("gpu", "nobody-sells-this:7b", tokens, local=True))
     assert (unknown.ref1_nano, unknown.ref2_nano) == (None, None)
     remote = pricing(costs=costs).priced(row("oai", "gpt-5-mini", tokens))
-    assert (remote.ref1_nano, remote.ref2_nano) == (None, None)
+    assert (remote.ref1_nano, remote.ref2_nano) == (remote.cost_nano, None)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,19 @@ from hypothesis import strategies as st
 from metrics_svc.model import Attempt, CostSource, RequestRow, Scope, Status, Tokens
 from metrics_svc.query import Question
 from metrics_svc.reports.routing import RequestedUse, Routing, read_routing
-from metrics_svc.reports.savings import Confidence, Saving, Savings, read_savings, savings
+from metrics_svc.reports.savings import (
+    Comparison,
+    Confidence,
+    Remote,
+    Saving,
+    Savings,
+    read_savings,
+    savings,
+)
 from metrics_svc.reports.unpriced import Unpriced, read_unpriced
 from metrics_svc.storage.base import MetricsStore
 from metrics_svc.storage.sqlite import open_store
+from svckit.backend_settings import Backend
 from svckit.cost_settings import Costs, Price
 from tests.metrics.events import MINUTE_US, NOW_US, row
 from tests.metrics.histories import MOMENTS, few, histories, scopes, superseded, tokens_of, within
@@ -142,6 +151,27 @@ async def test_electricity_is_shared_by_what_was_written(tmp_path: Path):
     assert everyone.total.same.known == pytest.approx(1 / 3)
 
 
+async def test_remote_models_are_compared_with_their_list(tmp_path: Path):
+    """A million tokens each: as billed below the list, by the list, free, and of no list."""
+    backends = [
+        Backend(name="zen", url="https://zen.test/v1", provider="openai"),
+        Backend(name="free", url="https://free.test/v1", provider="openai", billing="free"),
+        Backend(name="odd", url="https://odd.test/v1"),
+    ]
+    asked = {"local": False, "model_used": "gpt-5-mini", "device_watts": None}
+    rows = [
+        local(1, 10**6, **asked, backend="zen", billed_nano=1_500_000_000),
+        local(2, 10**6, **asked, backend="zen"),
+        local(3, 10**6, **asked, backend="free"),
+        local(4, 10**6, **asked, backend="odd", billed_nano=7),
+    ]
+    async with open_store(tmp_path / "metrics.db") as store:
+        await store.append(await Prices(backends=backends).priced(rows))
+        remote = (await saved(store, 0.30)).remote
+        assert (remote.records, remote.cost) == (4, 3_500_000_000)
+        assert remote.listed == Comparison(0.75, 6_000_000_000, 2_500_000_000)
+
+
 async def test_nothing_local_saves_nothing(tmp_path: Path):
     async with open_store(tmp_path / "metrics.db") as store:
         await store.append([row(1, backend="far", model_used="m")])
@@ -236,6 +266,25 @@ def check_savings(
             assert saving.kwh == pytest.approx(sum(it or 0 for it in expected))
         check_sum(saving, kwh_usd)
     assert found.total.records == sum(map(len, parts.values()))
+    check_remote(found.remote, [each for each in asked if not each.local and each.backend])
+
+
+def check_remote(found: Remote, rows: Sequence[RequestRow]) -> None:
+    alike: defaultdict[Any, list[RequestRow]] = defaultdict(list)
+    for each in rows:
+        alike[each.model_used, each.backend, each.cost_source].append(each)
+    cost = listed = compared = 0
+    for group in alike.values():
+        prices = [it.ref1_nano for it in group if it.ref1_nano is not None]
+        costs = [it.cost_nano for it in group if it.cost_nano is not None]
+        if prices and len(prices) == len(costs):
+            compared, cost, listed = compared + len(prices), cost + sum(costs), listed + sum(prices)
+    assert (found.records, found.cost) == (len(rows), cost)
+    if compared:
+        known = compared / len(rows)
+        assert found.listed == Comparison(known, listed, listed - cost)
+    else:
+        assert found.listed == Comparison(0.0, None, None)
 
 
 def check_sum(saving: Saving, kwh_usd: float | None) -> None:

@@ -1304,8 +1304,8 @@ Global___GetSavingsRequest: _TypeAlias = GetSavingsRequest  # noqa: Y015
 
 @_typing.final
 class GetSavingsResponse(_message.Message):
-    """What local models saved: the cost of the same tokens elsewhere, less their own cost
-    and electricity. Amounts are billionths of a US dollar.
+    """What was saved: the cost of the same tokens elsewhere, less their own cost and
+    electricity. Amounts are billionths of a US dollar.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1314,6 +1314,7 @@ class GetSavingsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     KWH_USD_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
+    REMOTE_FIELD_NUMBER: _builtins.int
     kwh_usd: _builtins.float
     """US dollars for a kilowatt-hour, as configured. Unset if it is not."""
     @_builtins.property
@@ -1328,6 +1329,10 @@ class GetSavingsResponse(_message.Message):
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendEnergy]:
         """What backends in the house drew, whoever asked them, within the scope's time."""
 
+    @_builtins.property
+    def remote(self) -> Global___RemoteSavings:
+        """What remote models cost less than their providers' lists say."""
+
     def __init__(
         self,
         *,
@@ -1335,16 +1340,53 @@ class GetSavingsResponse(_message.Message):
         models: _abc.Iterable[Global___Savings] | None = ...,
         kwh_usd: _builtins.float | None = ...,
         backends: _abc.Iterable[Global___BackendEnergy] | None = ...,
+        remote: Global___RemoteSavings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd", "kwh_usd", b"kwh_usd", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd", "kwh_usd", b"kwh_usd", "remote", b"remote", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd", "backends", b"backends", "kwh_usd", b"kwh_usd", "models", b"models", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd", "backends", b"backends", "kwh_usd", b"kwh_usd", "models", b"models", "remote", b"remote", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__kwh_usd: _TypeAlias = _typing.Literal["kwh_usd"]  # noqa: Y015
     _WhichOneofArgType__kwh_usd: _TypeAlias = _typing.Literal["_kwh_usd", b"_kwh_usd"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__kwh_usd) -> _WhichOneofReturnType__kwh_usd | None: ...
 
 Global___GetSavingsResponse: _TypeAlias = GetSavingsResponse  # noqa: Y015
+
+@_typing.final
+class RemoteSavings(_message.Message):
+    """What remote models cost, and what they would have by the lists of their providers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    LIST_PRICE_FIELD_NUMBER: _builtins.int
+    request_count: _builtins.int
+    """Requests, repeated ones among them."""
+    token_count: _builtins.int
+    """Tokens that are known."""
+    cost_nano_usd: _builtins.int
+    """What those that are compared cost."""
+    @_builtins.property
+    def list_price(self) -> Global___Comparison:
+        """Compared with the list."""
+
+    def __init__(
+        self,
+        *,
+        request_count: _builtins.int = ...,
+        token_count: _builtins.int = ...,
+        cost_nano_usd: _builtins.int = ...,
+        list_price: Global___Comparison | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list_price", b"list_price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_nano_usd", b"cost_nano_usd", "list_price", b"list_price", "request_count", b"request_count", "token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoteSavings: _TypeAlias = RemoteSavings  # noqa: Y015
 
 @_typing.final
 class Savings(_message.Message):
