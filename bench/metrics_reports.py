@@ -9,9 +9,15 @@ import grpc
 
 from bench.metrics_history import ZONE
 from lair.metrics.v1.report_service_pb2 import (
+    GetActivityRequest,
     GetDashboardRequest,
     GetLatencyRequest,
+    GetRoutingRequest,
+    GetSavingsRequest,
+    GetWrappedRequest,
     ListRequestsRequest,
+    ListUnpricedRequest,
+    QueryUsageRequest,
     ReportScope,
 )
 from lair.metrics.v1.report_service_pb2_grpc import ReportServiceStub
@@ -42,11 +48,44 @@ def by_rpc(channel: grpc.aio.Channel, last_us: int) -> Mapping[str, Report]:
         request = ListRequestsRequest(scope=ReportScope(**scope), page_size=50)  # type: ignore[arg-type]  # any field
         return lambda: stub.ListRequests(request, timeout=_SECONDS)
 
+    def activity(**scope: object) -> Report:
+        request = GetActivityRequest(scope=ReportScope(**scope))  # type: ignore[arg-type]  # any field
+        return lambda: stub.GetActivity(request, timeout=_SECONDS)
+
+    def wrapped(**scope: object) -> Report:
+        year = datetime.fromtimestamp(month / 1e6, ZONE).year
+        request = GetWrappedRequest(scope=ReportScope(**scope), year=year)  # type: ignore[arg-type]  # any field
+        return lambda: stub.GetWrapped(request, timeout=_SECONDS)
+
+    def query(*measures: str, granularity: str = "", **scope: object) -> Report:
+        request = QueryUsageRequest(
+            scope=ReportScope(**scope),  # type: ignore[arg-type]  # any field
+            dimensions=("model",),
+            measures=measures,
+            granularity=granularity,
+        )
+        return lambda: stub.QueryUsage(request, timeout=_SECONDS)
+
     return {
         "dashboard": dashboard(),
         "dashboard of one user": dashboard(user_id="ann"),
         "dashboard of 30 days": dashboard(start_time=to_timestamp(month)),
         "dashboard in another zone": dashboard(time_zone="Asia/Kathmandu"),
+        "activity": activity(),
+        "activity in another zone": activity(time_zone="Asia/Kathmandu"),
+        "routing": lambda: stub.GetRouting(GetRoutingRequest(), timeout=_SECONDS),
+        "savings": lambda: stub.GetSavings(GetSavingsRequest(), timeout=_SECONDS),
+        "models without a price": lambda: stub.ListUnpriced(
+            ListUnpricedRequest(), timeout=_SECONDS
+        ),
+        "wrapped": wrapped(),
+        "query: models by day": query("requests", "tokens", granularity="day"),
+        "query: models by day in another zone": query(
+            "requests", "tokens", granularity="day", time_zone="Asia/Kathmandu"
+        ),
+        "query: p95 of models, 30 days": query(
+            "requests", "duration_ms_p95", start_time=to_timestamp(month)
+        ),
         "latency": latency(),
         "latency of one user": latency(user_id="ann"),
         "latency of 30 days": latency(start_time=to_timestamp(month)),
