@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from metrics_svc.model import BUCKET_US
@@ -46,26 +47,30 @@ def periods(zone: ZoneInfo, grain: Grain, first: int, after: int) -> Iterator[Pe
     at = first
     while at < after:
         day = day_of(zone, at * BUCKET_US)
-        begin, end = (us // BUCKET_US for us in bounds_us(zone, day))
+        end = bounds_us(zone, day)[1] // BUCKET_US
         if grain in DAY_KEYS:
             yield Period(at, min(after, end), DAY_KEYS[grain](day))
         else:
-            for hour in _hours(zone, grain, day, begin, end):
+            for hour in _hours(zone, day):
                 if hour.after > at and hour.first < after:
-                    yield Period(max(at, hour.first), min(after, hour.after), hour.key)
+                    key = _hour_key(grain, day, hour)
+                    yield Period(max(at, hour.first), min(after, hour.after), key)
         at = end
 
 
-def _hours(zone: ZoneInfo, grain: Grain, day: int, first: int, after: int) -> Iterator[Period]:
-    """Yield the local hours of a day, which are shorter or longer where clocks change."""
-    at = first
+@lru_cache(maxsize=2048)
+def _hours(zone: ZoneInfo, day: int) -> tuple[Period, ...]:
+    """Return the local hours of a day, which are shorter or longer where clocks change."""
+    at, after = (us // BUCKET_US for us in bounds_us(zone, day))
+    hours = []
     while at < after:
         local = _local(zone, at)
         end = min(after, at + _BUCKETS_AN_HOUR - local.minute // 15)
         while end - 1 > at and not _same_hour(local, _local(zone, end - 1)):
             end -= 1
-        yield Period(at, end, _hour_key(grain, day, local.hour, at))
+        hours.append(Period(at, end, local.hour))
         at = end
+    return tuple(hours)
 
 
 def _local(zone: ZoneInfo, bucket: int) -> datetime:
@@ -76,7 +81,7 @@ def _same_hour(one: datetime, other: datetime) -> bool:
     return one.hour == other.hour and one.utcoffset() == other.utcoffset()
 
 
-def _hour_key(grain: Grain, day: int, hour: int, bucket: int) -> int:
+def _hour_key(grain: Grain, day: int, hour: Period) -> int:
     if grain is Grain.HOUR:
-        return bucket
-    return hour if grain is Grain.HOUR_OF_DAY else (day - 1) % 7 * 24 + hour
+        return hour.first
+    return hour.key if grain is Grain.HOUR_OF_DAY else (day - 1) % 7 * 24 + hour.key

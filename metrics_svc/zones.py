@@ -12,6 +12,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -87,6 +88,7 @@ def iso_date(day: int) -> str:
     return date.fromordinal(day).isoformat()
 
 
+@lru_cache(maxsize=8192)
 def _start_us(zone: ZoneInfo, day: int) -> int:
     """Return the first instant of a local day.
 

@@ -108,14 +108,25 @@ async def read_activity(ledger: Ledger, chart: Chart, zone: ZoneInfo) -> Activit
     ever = replace(chart.scope, start_us=None, end_us=None)
     by_day = Question(scope=chart.scope, grain=Grain.DAY, zone=zone)
     by_hour = replace(by_day, grain=Grain.HOUR_OF_WEEK)
-    days = await ledger.sums(by_day, _SUMS)
+    all_days = await ledger.sums(replace(by_day, scope=ever), _SUMS)
+    days = all_days if _is_whole(chart, zone) else await ledger.sums(by_day, _SUMS)
     hours = await ledger.sums(by_hour, _SUMS)
-    all_days = await ledger.sums(replace(by_day, scope=ever), ("active",))
     return ActivityUse(
-        days={row.time or 0: (row.sums[0], row.sums[1]) for row in days},
+        days={
+            row.time: (row.sums[0], row.sums[1])
+            for row in days
+            if row.time is not None and chart.first <= row.time <= chart.last
+        },
         hours={row.time or 0: (row.sums[0], row.sums[1]) for row in hours},
         ever=[row.time or 0 for row in all_days if row.sums[0]],
     )
+
+
+def _is_whole(chart: Chart, zone: ZoneInfo) -> bool:
+    """Tell whether the chart is of whole days, which need not be read apart."""
+    begin, end = bounds_us(zone, chart.first)[0], bounds_us(zone, chart.last)[1]
+    stop = chart.scope.end_us
+    return chart.scope.start_us == begin and (stop is None or stop >= end)
 
 
 def activity(use: ActivityUse, chart: Chart, zone: ZoneInfo, now_us: int) -> Activity:

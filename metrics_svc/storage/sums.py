@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from operator import add
+from operator import add, neg
 from typing import Any
 
 import aiosqlite
@@ -45,6 +45,7 @@ from metrics_svc.storage.rolled import (
     quarters_for,
     together,
 )
+from metrics_svc.storage.shifted import Move, Shifted, shifted
 
 Key = tuple[Any, ...]
 Totals = dict[Key, list[int]]
@@ -77,10 +78,13 @@ class Source:
 
         None where it tells finer times apart, or days of another zone than is configured.
         """
-        grain = question.grain
-        if grain is None or (grain in DAY_KEYS and question.zone.key == self.calendar.zone.key):
+        if question.grain is None or (question.grain in DAY_KEYS and not self.is_abroad(question)):
             return whole_days(whole, self.calendar)
         return None, (whole,)
+
+    def is_abroad(self, question: Question) -> bool:
+        """Tell whether a question is about days of another zone than is configured."""
+        return question.grain in DAY_KEYS and question.zone.key != self.calendar.zone.key
 
 
 def period_of(question: Question, bucket: int) -> int | None:
@@ -101,9 +105,12 @@ async def read_sums(
     totals: Totals = {}
     width = 1 + len(question.dimensions)
     parts = quarters(question.scope, source.sealed)
-    reader = _Reader(source, question, tuple(measures))
+    abroad = source.is_abroad(question)
+    reader = _Reader(source, question, (*measures, "records") if abroad else tuple(measures))
     async for rows in reader.parts(parts):
         _add(totals, width, rows)
+    if abroad:  # what was moved leaves nothing behind
+        totals = {key: sums[:-1] for key, sums in totals.items() if sums[-1]}
     return await named_rows(source, question, totals)
 
 
@@ -167,6 +174,8 @@ class _Reader:
             return await self._rows(by_time(question, self.measures, table, bounds))
         first, after = clamped(part, await self.source.known())
         found = list(periods(question.zone, grain, first, after))
+        if self.source.is_abroad(question):
+            return await self._abroad(shifted(found, self.source.calendar))
         if not question.dimensions:
             # Buckets come in order, which spares SQLite to sort them by what stands for them.
             each = by_time(question, self.measures, table, bounds)
@@ -174,6 +183,24 @@ class _Reader:
             return await asyncio.to_thread(_by_period, text, found)
         listed = json.dumps([(it.first, it.after, it.key) for it in found])
         return await self._rows(by_period(question, self.measures, table, listed))
+
+    async def _abroad(self, days: Shifted) -> Iterable[Key]:
+        """Return the rows of kept days, and of what is moved between them."""
+        kept = by_period(self.question, self.measures, DAYS, json.dumps(days.days))
+        places = json.dumps([(move.first, move.after, n) for n, move in enumerate(days.moves)])
+        table = quarters_for(self.question)
+        moved = await self._rows(by_period(self.question, self.measures, table, places))
+        return [*await self._rows(kept), *self._moved(moved, days.moves)]
+
+    def _moved(self, rows: Iterable[Key], moves: Sequence[Move]) -> Iterable[Key]:
+        width = 1 + len(self.question.dimensions)
+        for number, *row in rows:
+            move = moves[number]
+            if move.to is not None:
+                yield (move.to, *row)
+            if move.out_of is not None:
+                keys, sums = row[: width - 1], row[width - 1 : -1]
+                yield (move.out_of, *keys, *map(neg, sums), row[-1])
 
     async def _requests(self, end: Span) -> Iterable[Key]:
         rows = await self._rows(from_requests(self.question, self.measures, *end))
