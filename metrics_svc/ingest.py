@@ -7,6 +7,7 @@ what is refused for good, and why.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isfinite
 from operator import attrgetter
 from typing import Any
 
@@ -57,9 +58,15 @@ def countable(row: RequestRow, now_us: int) -> RequestRow:
     """
     if row.ts_us < 0:
         raise RefusedError("request_time is before 1970; check the sender's clock")
-    for wire_name, number in zip(_NUMBERS.values(), _numbers_of(row), strict=True):
-        if number is not None and not 0 <= number <= MAX_NUMBER:
-            raise _refusal(wire_name, number)
+    numbers = _numbers_of(row)
+    known = [number for number in numbers if number is not None]
+    # What is no number is in every sum, but not in every comparison.
+    if not isfinite(sum(known)) or min(known) < 0 or max(known) > MAX_NUMBER:
+        raise next(
+            _refusal(wire_name, number)
+            for wire_name, number in zip(_NUMBERS.values(), numbers, strict=True)
+            if number is not None and not 0 <= number <= MAX_NUMBER
+        )
     attempts = tuple(_countable(attempt, at) for at, attempt in enumerate(row.attempts))
     sent = _labels_of(row)
     labels = tuple(map(bounded, sent))

@@ -58,11 +58,10 @@ OWN_LABELS = {
 
 
 def labels_of(rows: Sequence[RequestRow]) -> Iterator[Label]:
-    """Yield every text of `rows` that stands in no combo."""
+    """Yield every text of `rows` that stands in no combo; mostly once."""
+    for name, kind in OWN_LABELS.items():
+        yield from ((kind, text) for text in dict.fromkeys(map(attrgetter(name), rows)))
     for row in rows:
-        yield Kind.SESSION, row.session
-        yield Kind.CONVERSATION, row.conversation
-        yield Kind.FINISH_REASON, row.finish_reason
         if has_rows(row):
             for attempt in row.attempts:
                 yield Kind.BACKEND, attempt.backend
