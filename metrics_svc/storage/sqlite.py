@@ -12,14 +12,14 @@ from zoneinfo import ZoneInfo
 import aiosqlite
 import msgspec
 
-from metrics_svc.model import BUCKET_US, RequestRow
+from metrics_svc.model import BUCKET_US, Origin, RequestRow
 from metrics_svc.storage.base import Kept
 from metrics_svc.storage.calendar import Calendar, kept_calendar
 from metrics_svc.storage.combos import Combos, combo_of
 from metrics_svc.storage.combos import labels_of as labels_of_combos
 from metrics_svc.storage.dims import MAX_LABELS, Labels
 from metrics_svc.storage.ledger import SqliteLedger
-from metrics_svc.storage.retention import prune
+from metrics_svc.storage.retention import FOR_EVER, prune
 from metrics_svc.storage.retries import supersede_new, supersede_old
 from metrics_svc.storage.rolling import MAKE_DELTA, roll
 from metrics_svc.storage.rows import (
@@ -119,16 +119,17 @@ class SqliteStore:
     ) -> Sequence[RequestRow]:
         """Leave out what came too late for its quarter of an hour and was counted already."""
         sealed_us = await _number(tx, "sealed") * BUCKET_US
-        late = {row.request_id.bytes for row in rows if row.ts_us < sealed_us}
+        late = {row.request_id.bytes: row.origin for row in rows if row.ts_us < sealed_us}
         if not late:
             return rows
         fresh = set()
-        for request_id in late:
-            cursor = await tx.execute(_NOTE_LATE, (request_id, now_us(), request_id))
+        for request_id, origin in late.items():
+            seen_us = FOR_EVER if origin is Origin.IMPORT else now_us()
+            cursor = await tx.execute(_NOTE_LATE, (request_id, seen_us, request_id))
             if cursor.rowcount:
                 fresh.add(request_id)
         await tx.execute("update meta set value = value + ? where name = 'late'", (len(fresh),))
-        known = late - fresh
+        known = late.keys() - fresh
         return [row for row in rows if row.request_id.bytes not in known]
 
 

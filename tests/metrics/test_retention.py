@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics_svc.model import Attempt, Scope, Status, Tokens
+from metrics_svc.model import Attempt, Origin, Scope, Status, Tokens
 from metrics_svc.query import Question
 from metrics_svc.reports.use import Use
 from metrics_svc.storage.base import Kept
@@ -75,6 +75,16 @@ async def test_one_that_comes_too_late_counts_once_and_is_told(store: SqliteStor
     (total,) = await summed(store, Question(), "requests", "tokens")
     assert total.sums == (1, 1)
     assert await store.late_count() == 1
+
+
+async def test_what_was_imported_counts_once_however_late_it_comes_again(store: SqliteStore):
+    history = [old(days, n, origin=Origin.IMPORT) for n, days in enumerate((400, 89, 1))]
+    for later in (0, 30, 200, 2000):
+        assert await store.append(history) == (0 if later else 3)
+        await store.prune(MONTHS, NOW_US + later * DAY_US)
+        (total,) = await summed(store, Question(), "requests", "tokens")
+        assert total.sums == (3, 3)
+    assert await listed(store) == []
 
 
 async def test_the_file_shrinks(tmp_path: Path):
