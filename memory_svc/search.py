@@ -29,7 +29,7 @@ CHANNELS = (WORDS, MEANING)
 # Of how well the best fits; what fits less is only near by chance.
 _LEAST_SHARE_OF_BEST = 0.3
 # Who searches, or asks for their own past, wants what fits a little less as well.
-_WHERE_MEANT = 0.6
+_WHERE_MEANT = 2 / 3
 # Some of what was ranked says the same.
 _READ_AT_ONCE = 2
 # What begins with as many of the same words is the same prompt, whatever its task.
