@@ -31,6 +31,7 @@ from bench.analysis import (
 )
 from bench.memory_report import remembering
 from bench.metrics_report import counting, without_metrics
+from bench.recall_report import finding
 from bench.tables import table
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,8 @@ RECORDING = ROOT / "bench" / "results" / "recording.json"
 SOAK = ROOT / "bench" / "results" / "soak.json"
 EMBEDDING = ROOT / "bench" / "results" / "embedding.json"
 MEMORY = ROOT / "bench" / "results" / "memory_scale.json"
+LOCOMO = ROOT / "bench" / "results" / "locomo.json"
+ABSTENTION = ROOT / "bench" / "results" / "abstention.json"
 OUTAGE = ROOT / "bench" / "results" / "outage.json"
 METRICS = ROOT / "bench" / "results" / "metrics_load.json"
 PAGE = ROOT / "docs" / "performance.md"
@@ -121,6 +124,7 @@ def main() -> int:
     text += soaking(msgspec.json.decode(SOAK.read_bytes(), type=Soak))
     text += embedding(json.loads(EMBEDDING.read_text(encoding="utf-8")))
     text += remembering(json.loads(MEMORY.read_text(encoding="utf-8")))
+    text += finding(json.loads(LOCOMO.read_bytes()), json.loads(ABSTENTION.read_bytes()))
     if METRICS.is_file():
         text += counting(json.loads(METRICS.read_text(encoding="utf-8")))
     if OUTAGE.is_file():
