@@ -17,7 +17,7 @@ from typing import Any
 from metrics_svc.costs.known import KnownPrices
 from metrics_svc.costs.names import plain_name
 from metrics_svc.costs.rates import Rates, rates
-from metrics_svc.model import CostSource, RequestRow
+from metrics_svc.model import CostSource, Origin, RequestRow
 from svckit.backend_settings import Backend
 from svckit.cost_settings import Costs, Price
 
@@ -66,7 +66,7 @@ class Pricing:
     def _cost(self, row: RequestRow) -> tuple[int | None, CostSource, str]:
         if row.billed_nano is not None:
             return row.billed_nano, CostSource.BILLED, ""
-        if not row.backend:
+        if not row.backend and row.origin is not Origin.IMPORT:
             return 0, CostSource.FREE, ""  # nothing was asked of anybody
         own = self._own_rates(row)
         if own:

@@ -107,6 +107,14 @@ def test_an_unknown_price_is_unknown_and_not_0(backend: str, model: str) -> None
     assert (priced.cost_nano, priced.cost_source) == (None, CostSource.UNPRICED)
 
 
+def test_what_was_imported_without_a_backend_did_not_cost_nothing() -> None:
+    one = row("", "gpt-4.1-mini", Tokens(prompt=1000, completion=0), origin=Origin.IMPORT)
+    unknown = pricing().priced(one)
+    assert (unknown.cost_nano, unknown.cost_source) == (None, CostSource.UNPRICED)
+    own = pricing(Price(model="gpt-4.1-*", input=2, output=10)).priced(one)
+    assert (own.cost_nano, own.cost_source) == (2_000_000, CostSource.CONFIGURED)
+
+
 @pytest.mark.parametrize("tokens", [Tokens(), Tokens(prompt=5), Tokens(completion=5)])
 def test_unknown_tokens_have_no_known_price(tokens: Tokens) -> None:
     own = Price(model="own", input=1, output=1)
