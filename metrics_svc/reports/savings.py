@@ -26,6 +26,8 @@ _SUMS = (
 _WORK = ("completion_tokens", "upstream_us")
 _LOCAL, _REMOTE = {"local": (1,)}, {"local": (0,)}
 _REMOTE_SUMS = ("records", "tokens", "priced", "cost_nano", "ref1_priced", "ref1_nano")
+# Quotes a user's own memory: no model that saves anything, nor a device that draws anything.
+_BUILT_IN = "lair"
 _UJ_PER_KWH = 3.6e12
 _NANO = 1e9
 
@@ -150,9 +152,13 @@ async def read_savings(ledger: Ledger, scope: Scope) -> SavingsUse:
             for row in remote
             if row.keys[1]
         ),
-        local=tuple(_local(row) for row in await ledger.sums(question, _SUMS) if row.keys[1]),
+        local=tuple(
+            _local(row)
+            for row in await ledger.sums(question, _SUMS)
+            if row.keys[1] not in ("", _BUILT_IN)
+        ),
         work={row.keys[0]: Work(*row.sums) for row in work},
-        busy=await ledger.busy(time),
+        busy=tuple(row for row in await ledger.busy(time) if row.backend != _BUILT_IN),
     )
 
 

@@ -27,9 +27,10 @@ class Unpriced:
     def toml(self) -> str:
         """The table of its price, to be filled in."""
         model = glob.escape(self.model)  # in the settings `*` stands for any text
+        whose = "" if self.backend else "  # of no backend, as imports are: this is for all of them"
         return (
             "[[prices]]\n"
-            f"backend = {json.dumps(self.backend, ensure_ascii=False)}\n"
+            f"backend = {json.dumps(self.backend, ensure_ascii=False)}{whose}\n"
             f"model = {json.dumps(model, ensure_ascii=False)}\n"
             "input = 0.0  # US dollars for a million tokens of prompts; 0 is free\n"
             "output = 0.0  # US dollars for a million tokens of answers; 0 is free\n"

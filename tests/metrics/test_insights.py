@@ -180,6 +180,16 @@ async def test_nothing_local_saves_nothing(tmp_path: Path):
     assert found.total.confidence is Confidence.UNKNOWN
 
 
+async def test_what_lair_quotes_itself_saves_nothing(tmp_path: Path):
+    async with open_store(tmp_path / "metrics.db") as store:
+        own = {"backend": "lair", "model_used": "lair/recall", "device_watts": None}
+        await store.append(await priced(local(1, 216_000), local(2, 50, **own)))
+        found = await saved(store, 0.30)
+        assert [it.model for it in found.models] == ["gpt-oss:20b"]
+        assert (found.total.records, found.total.confidence) == (1, Confidence.CONFIGURED)
+        assert [it.backend for it in found.backends] == ["gpu"]
+
+
 async def test_models_without_a_price_come_with_a_table_that_gives_them_one(tmp_path: Path):
     odd = 'tricky*[model]\\ "quoted"'
     used = {"backend": "far", "tokens": Tokens(prompt=10, completion=5)}
