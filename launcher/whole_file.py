@@ -17,6 +17,8 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
 
     Raises `CommandFailedError` where it cannot be written.
     """
+    if target.is_dir():
+        raise CommandFailedError(f"{target}: is a folder; name a file")
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
