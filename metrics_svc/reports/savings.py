@@ -175,8 +175,11 @@ def savings(use: SavingsUse, kwh_usd: float | None) -> Savings:
 
 def _remote(use: Iterable[RemoteUse]) -> Remote:
     parts = list(use)
-    # What has a list price has a cost; of others the cost is not known to be of the same.
-    compared = [it for it in parts if it.ref1_priced and it.ref1_priced == it.priced]
+    # What has a list price has a cost; where others have one as well, only nothing is known to
+    # be of the same: what fails has no tokens, and so no list price, and is free all the same.
+    compared = [
+        it for it in parts if it.ref1_priced and (it.ref1_priced == it.priced or not it.cost_nano)
+    ]
     cost = sum(it.cost_nano for it in compared)
     records = sum(it.records for it in parts)
     priced = [(it.ref1_priced, it.ref1_nano) for it in compared]

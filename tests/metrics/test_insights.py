@@ -172,6 +172,18 @@ async def test_remote_models_are_compared_with_their_list(tmp_path: Path):
         assert remote.listed == Comparison(0.75, 6_000_000_000, 2_500_000_000)
 
 
+async def test_what_failed_takes_nothing_from_what_was_free(tmp_path: Path):
+    backends = [Backend(name="free", url="https://free.test/v1", provider="openai", billing="free")]
+    asked = {"local": False, "model_used": "gpt-5-mini", "backend": "free"}
+    failed = replace(local(2, 0, **asked), tokens=Tokens(), status=Status.TIMEOUT)
+    async with open_store(tmp_path / "metrics.db") as store:
+        await store.append(
+            await Prices(backends=backends).priced([local(1, 10**6, **asked), failed])
+        )
+        remote = (await saved(store, 0.30)).remote
+        assert remote.listed == Comparison(0.5, 2_000_000_000, 2_000_000_000)
+
+
 async def test_nothing_local_saves_nothing(tmp_path: Path):
     async with open_store(tmp_path / "metrics.db") as store:
         await store.append([row(1, backend="far", model_used="m")])
@@ -287,7 +299,7 @@ def check_remote(found: Remote, rows: Sequence[RequestRow]) -> None:
     for group in alike.values():
         prices = [it.ref1_nano for it in group if it.ref1_nano is not None]
         costs = [it.cost_nano for it in group if it.cost_nano is not None]
-        if prices and len(prices) == len(costs):
+        if prices and (len(prices) == len(costs) or not sum(costs)):
             compared, cost, listed = compared + len(prices), cost + sum(costs), listed + sum(prices)
     assert (found.records, found.cost) == (len(rows), cost)
     if compared:
