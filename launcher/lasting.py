@@ -10,6 +10,7 @@ _LOST_WITH = {
     "tmpfs": "the machine's next start",
     "ramfs": "the machine's next start",
     "overlay": "the container",
+    "fuse.fuse-overlayfs": "the container",
     "aufs": "the container",
 }
 # How the kernel writes a space, for example: `\040`.
@@ -22,13 +23,14 @@ def lost_with(folder: Path, mounts: Path = _MOUNTS) -> str:
     `mounts` is in the form of Linux' /proc/self/mountinfo.
     """
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        known = mounts.read_bytes().decode("utf-8", "surrogateescape")
     except OSError:  # another system
         return ""
     kind, deepest = "", -1
-    for line in lines:
+    # A name may hold all but what the kernel escapes, as other spaces and ends of lines.
+    for line in filter(None, known.split("\n")):
         before, _, after = line.partition(" - ")
-        point = Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), before.split()[4]))
+        point = Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), before.split(" ")[4]))
         depth = len(point.parts)
         # Of two at the same place the later one covers the earlier.
         if depth >= deepest and folder.is_relative_to(point):

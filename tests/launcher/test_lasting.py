@@ -35,6 +35,19 @@ def test_the_deepest_mount_decides(tmp_path: Path, folder: str, lost: str) -> No
     assert lost_with(Path(folder), mounts) == lost
 
 
+@pytest.mark.parametrize("odd", ["a\u2028b", "a\x85b", "a\rb", "a\u00a0b"])
+def test_a_mount_may_have_an_odd_name(tmp_path: Path, odd: str) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_bytes(f"{CONTAINER}617 612 0:61 / /{odd} rw - ext4 /dev/vdb rw\n".encode())
+    assert lost_with(Path(f"/{odd}/lair"), mounts) == ""
+
+
+def test_rootless_containers_are_containers(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text("1 0 0:55 / / rw - fuse.fuse-overlayfs fuse-overlayfs rw\n")
+    assert lost_with(Path("/data"), mounts) == "the container"
+
+
 def test_another_system_does_not_tell(tmp_path: Path) -> None:
     assert lost_with(tmp_path, tmp_path / "none") == ""
 
