@@ -35,7 +35,7 @@ from svckit.settings import Memory as MemorySettings
 from svckit.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "abstention.json"
-THRESHOLDS = (0.0, 0.2, 0.25, 0.3, 0.35, 0.37, 0.4, 0.45, 0.5, 1.0)
+THRESHOLDS = (0.0, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 1.0)
 KINDS = ("own", "strangers", "generic")
 _STRANGERS = 100
 _GENERIC = (Path(__file__).parent / "generic_requests.txt").read_text().splitlines()

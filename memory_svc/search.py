@@ -29,7 +29,7 @@ CHANNELS = (WORDS, MEANING)
 # Of how well the best fits; what fits less is only near by chance.
 _LEAST_SHARE_OF_BEST = 0.3
 # Who searches, or asks for their own past, wants what fits a little less as well.
-_WHERE_MEANT = 2 / 3
+_WHERE_MEANT = 0.7
 # Some of what was ranked says the same.
 _READ_AT_ONCE = 2
 # What begins with as many of the same words is the same prompt, whatever its task.
@@ -86,7 +86,7 @@ class Search:
         evidence = await self._store.evidence(user_id, probe, where, limit)
         if evidence.embedded < _MOST_EMBEDDED:
             degraded = f"meaning: only {evidence.embedded:.0%} of the memory is embedded by now"
-        meant = not unasked or question.personal or not question.names.isdisjoint(evidence.known)
+        meant = question.personal or not unasked
         least = self._threshold * (_WHERE_MEANT if meant else 1)
         ranked = rank(evidence, question, threshold=least)
         if self._reranking is None:

@@ -165,12 +165,12 @@ class Memory(Section):
         "slower and larger, but on a GPU if there is one.",
     )
     similarity_threshold: float = Field(
-        0.37,
+        0.35,
         ge=0,
         le=1,
         description="How well something must fit a question, by meaning and words, to be found: 0 "
         "finds whatever fits best, 1 nothing. Of an explicit search, and of a question for the "
-        "user's own past, two thirds of it are asked.",
+        "user's own past, seven tenths of it are asked.",
     )
     rerank_model: str = Field(
         "",

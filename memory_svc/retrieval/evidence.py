@@ -43,7 +43,6 @@ class Evidence:
     vicinity: Floats
     asked: Floats
     words: int  # how many the question has
-    known: tuple[str, ...]  # those of them that the memory has
     compared: bool  # whether meanings were compared at all
     agreement: float  # how far turns are like their own windows only, -1 to 1
     mean_length: float  # words of the owner's messages

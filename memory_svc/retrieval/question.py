@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from memory_svc.retrieval.dates import Time, times_in, without_relative_times
-from memory_svc.retrieval.traits import names_of
 from memory_svc.words import content_words, normalised
 
 _ASKS_WHEN = re.compile(r"\s*(when|how long|what (date|day|year|month))\b", re.IGNORECASE)
@@ -37,8 +36,7 @@ class Question:
 
     Those names would outweigh the rest of a short text's meaning, and say only whose words to
     prefer: `named` is the one whom it is about. Where the question says "I" or "you", it is
-    about what one `role` said. It is `personal` if it is of a kind that only a memory answers,
-    and may be so where the memory knows one of the `names` that it calls somebody by.
+    about what one `role` said. It is `personal` if it is of a kind that only a memory answers.
     """
 
     text: str
@@ -48,7 +46,6 @@ class Question:
     named: str = ""
     role: str = ""
     personal: bool = False
-    names: frozenset[str] = frozenset()
     asks_when: bool = False
     times: tuple[Time, ...] = ()
 
@@ -68,7 +65,6 @@ def read_question(text: str, speakers: Iterable[str], now_us: int) -> Question:
         named=by_name.get(_subject(text, called).casefold(), ""),
         role=role,
         personal=bool(called) or role == "assistant" or _is_of_the_person(text),
-        names=frozenset(names_of(text)),
         asks_when=bool(_ASKS_WHEN.match(text)),
         times=times,
     )

@@ -55,14 +55,9 @@ def traits_of(text: str) -> Traits:
     marks = 0
     for mark, pattern in ((ASKS, _ASKS), (DATED, _DATED), (COUNTS, _COUNTS)):
         marks |= mark if pattern.search(head) else 0
-    names = min(len(names_of(head)), MOST_NAMES)
+    names = min(len(set(_NAME.findall(head))), MOST_NAMES)
     length = min(len(re.findall(r"\w+", head)), MOST_LENGTH)
     return Traits(length, marks | names << _NAMES_SHIFT)
-
-
-def names_of(text: str) -> set[str]:
-    """Return what a text calls by name amid its sentences, in small letters."""
-    return {name.casefold() for name in _NAME.findall(text)}
 
 
 def names_in(marks: Marks) -> Marks:

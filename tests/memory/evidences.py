@@ -40,7 +40,6 @@ def evidence(
     return Evidence(
         message_ids=np.array(ids, dtype=np.int64),
         words=words,
-        known=(),
         compared=compared,
         agreement=agreement,
         mean_length=mean_length,

@@ -57,12 +57,6 @@ class _Terms:
     window_rarities: Floats
     stakes: Floats  # what the question has to lose by each word; 0 for phrases
 
-    def known(self, words: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the words, the first of the terms, that are anywhere."""
-        return tuple(
-            word for word, places in zip(words, self.places, strict=False) if any(map(len, places))
-        )
-
     def weighed(self, total: int) -> Floats:
         """Return what the terms at each place are worth; the last place is nobody's."""
         worth = np.zeros(total + 1, dtype=np.float32)
@@ -125,7 +119,6 @@ def gather(
         vicinity=around.sum(axis=1) / (slots[:, _PREVIOUS : _NEXT + 1] != NOWHERE).sum(axis=1),
         asked=np.where(asked, near[:, 0], 0),
         words=len(probe.words),
-        known=terms.known(probe.words),
         compared=bool(shelf.vectors),
         agreement=_agreement(shelf),
         mean_length=mean,
