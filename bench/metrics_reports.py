@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import grpc
 
@@ -34,64 +35,44 @@ _SECONDS = 60.0
 def by_rpc(channel: grpc.aio.Channel, last_us: int) -> Mapping[str, Report]:
     """Return reports asked of a running service, as the gateway asks them."""
     stub = ReportServiceStub(channel)
-    month = _days_before(last_us, 30)
-
-    def dashboard(**scope: object) -> Report:
-        request = GetDashboardRequest(scope=ReportScope(**scope))  # type: ignore[arg-type]  # any field
-        return lambda: stub.GetDashboard(request, timeout=_SECONDS)
-
-    def latency(**scope: object) -> Report:
-        request = GetLatencyRequest(scope=ReportScope(**scope))  # type: ignore[arg-type]  # any field
-        return lambda: stub.GetLatency(request, timeout=_SECONDS)
-
-    def listed(**scope: object) -> Report:
-        request = ListRequestsRequest(scope=ReportScope(**scope), page_size=50)  # type: ignore[arg-type]  # any field
-        return lambda: stub.ListRequests(request, timeout=_SECONDS)
-
-    def activity(**scope: object) -> Report:
-        request = GetActivityRequest(scope=ReportScope(**scope))  # type: ignore[arg-type]  # any field
-        return lambda: stub.GetActivity(request, timeout=_SECONDS)
-
-    def wrapped(**scope: object) -> Report:
-        year = datetime.fromtimestamp(month / 1e6, ZONE).year
-        request = GetWrappedRequest(scope=ReportScope(**scope), year=year)  # type: ignore[arg-type]  # any field
-        return lambda: stub.GetWrapped(request, timeout=_SECONDS)
-
-    def query(*measures: str, granularity: str = "", **scope: object) -> Report:
-        request = QueryUsageRequest(
-            scope=ReportScope(**scope),  # type: ignore[arg-type]  # any field
-            dimensions=("model",),
-            measures=measures,
-            granularity=granularity,
-        )
-        return lambda: stub.QueryUsage(request, timeout=_SECONDS)
-
+    month: dict[str, Any] = {"start_time": to_timestamp(_days_before(last_us, 30))}
+    elsewhere: dict[str, Any] = {"time_zone": "Asia/Kathmandu"}
+    year = GetWrappedRequest(year=datetime.fromtimestamp(last_us / 1e6 - 1, ZONE).year)
+    latest = ListRequestsRequest(page_size=50)
     return {
-        "dashboard": dashboard(),
-        "dashboard of one user": dashboard(user_id="ann"),
-        "dashboard of 30 days": dashboard(start_time=to_timestamp(month)),
-        "dashboard in another zone": dashboard(time_zone="Asia/Kathmandu"),
-        "activity": activity(),
-        "activity in another zone": activity(time_zone="Asia/Kathmandu"),
-        "routing": lambda: stub.GetRouting(GetRoutingRequest(), timeout=_SECONDS),
-        "savings": lambda: stub.GetSavings(GetSavingsRequest(), timeout=_SECONDS),
-        "models without a price": lambda: stub.ListUnpriced(
-            ListUnpricedRequest(), timeout=_SECONDS
-        ),
-        "wrapped": wrapped(),
-        "query: models by day": query("requests", "tokens", granularity="day"),
-        "query: models by day in another zone": query(
-            "requests", "tokens", granularity="day", time_zone="Asia/Kathmandu"
-        ),
-        "query: p95 of models, 30 days": query(
-            "requests", "duration_ms_p95", start_time=to_timestamp(month)
-        ),
-        "latency": latency(),
-        "latency of one user": latency(user_id="ann"),
-        "latency of 30 days": latency(start_time=to_timestamp(month)),
-        "the last 50 requests": listed(),
-        "the last 50 of one user": listed(user_id="cleo"),
+        "dashboard": _asking(stub.GetDashboard, GetDashboardRequest()),
+        "dashboard of one user": _asking(stub.GetDashboard, GetDashboardRequest(), user_id="ann"),
+        "dashboard of 30 days": _asking(stub.GetDashboard, GetDashboardRequest(), **month),
+        "dashboard in another zone": _asking(stub.GetDashboard, GetDashboardRequest(), **elsewhere),
+        "activity": _asking(stub.GetActivity, GetActivityRequest()),
+        "activity in another zone": _asking(stub.GetActivity, GetActivityRequest(), **elsewhere),
+        "routing": _asking(stub.GetRouting, GetRoutingRequest()),
+        "savings": _asking(stub.GetSavings, GetSavingsRequest()),
+        "models without a price": _asking(stub.ListUnpriced, ListUnpricedRequest()),
+        "wrapped": _asking(stub.GetWrapped, year),
+        "query: models by day": _asking(stub.QueryUsage, _BY_DAY),
+        "query: models by day in another zone": _asking(stub.QueryUsage, _BY_DAY, **elsewhere),
+        "query: p95 of models, 30 days": _asking(stub.QueryUsage, _SLOWEST, **month),
+        "latency": _asking(stub.GetLatency, GetLatencyRequest()),
+        "latency of one user": _asking(stub.GetLatency, GetLatencyRequest(), user_id="ann"),
+        "latency of 30 days": _asking(stub.GetLatency, GetLatencyRequest(), **month),
+        "the last 50 requests": _asking(stub.ListRequests, latest),
+        "the last 50 of one user": _asking(stub.ListRequests, latest, user_id="cleo"),
     }
+
+
+_BY_DAY = QueryUsageRequest(
+    dimensions=("model",), measures=("requests", "tokens"), granularity="day"
+)
+_SLOWEST = QueryUsageRequest(dimensions=("model",), measures=("requests", "duration_ms_p95"))
+
+
+def _asking(method: Callable[..., Awaitable[object]], request: Any, **scope: object) -> Report:
+    """Return a report of a scope; the request itself stays as it is."""
+    asked = type(request)()
+    asked.CopyFrom(request)
+    asked.scope.CopyFrom(ReportScope(**scope))  # type: ignore[arg-type]  # any field
+    return lambda: method(asked, timeout=_SECONDS)
 
 
 def by_ledger(store: SqliteStore, last_us: int) -> Mapping[str, Report]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from launcher.options import AsJson, ConfigFile, DataDir, resolved_by
 
 Target = Annotated[
     Path | None,
-    typer.Argument(metavar="FILE", help="Where to write it. Default: ./lair-<today>.zip"),
+    typer.Argument(metavar="FILE", help="Where to write it. Default: ./lair-<now>.zip"),
 ]
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="What `lair backup` wrote.")]
 Replace = Annotated[
@@ -35,7 +35,7 @@ def backup(
     """
     from launcher.backup.making import make
 
-    target = target or Path(f"lair-{date.today().isoformat()}.zip")  # noqa: DTZ011  # a person's day
+    target = target or Path(f"lair-{datetime.now().astimezone():%Y-%m-%d-%H%M}.zip")
     parts = make(resolved_by(config, data_dir=data_dir).settings, target)
     if as_json:
         files = [{"name": part.name, "bytes": part.bytes} for part in parts]

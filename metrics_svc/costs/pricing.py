@@ -58,9 +58,12 @@ class Pricing:
     def priced(self, row: RequestRow) -> RequestRow:
         """Return `row` with its cost and references, as far as they are known."""
         cost, source, version = self._cost(row)
-        same, instead = (
-            self._elsewhere(row) if row.local else (self._listed(row, cost, source), None)
-        )
+        if row.local:
+            same, instead = self._elsewhere(row)
+        else:
+            same, instead = self._listed(row, cost, source), None
+            if same is not None:
+                version = version or self._known.version
         return _with_costs(row, (cost, source, same, instead, version))
 
     def _cost(self, row: RequestRow) -> tuple[int | None, CostSource, str]:

@@ -25,6 +25,8 @@ _SUMS = (
 )
 _WORK = ("completion_tokens", "upstream_us")
 _LOCAL, _REMOTE = {"local": (1,)}, {"local": (0,)}
+# What was priced when there was no list to compare with has another version.
+_ALIKE = ("model_used", "backend", "cost_source", "price_version")
 _REMOTE_SUMS = ("records", "tokens", "priced", "cost_nano", "ref1_priced", "ref1_nano")
 # Quotes a user's own memory: no model that saves anything, nor a device that draws anything.
 _BUILT_IN = "lair"
@@ -142,9 +144,7 @@ async def read_savings(ledger: Ledger, scope: Scope) -> SavingsUse:
     time = Scope(start_us=scope.start_us, end_us=scope.end_us)
     everyone = Question(scope=time, filters=_LOCAL, dimensions=("backend",))
     work = await ledger.sums(everyone, _WORK)
-    by_source = Question(
-        scope=scope, filters=_REMOTE, dimensions=("model_used", "backend", "cost_source")
-    )
+    by_source = Question(scope=scope, filters=_REMOTE, dimensions=_ALIKE)
     remote = await ledger.sums(by_source, _REMOTE_SUMS)
     return SavingsUse(
         remote=tuple(

@@ -294,7 +294,7 @@ def check_savings(
 def check_remote(found: Remote, rows: Sequence[RequestRow]) -> None:
     alike: defaultdict[Any, list[RequestRow]] = defaultdict(list)
     for each in rows:
-        alike[each.model_used, each.backend, each.cost_source].append(each)
+        alike[each.model_used, each.backend, each.cost_source, each.price_version].append(each)
     cost = listed = compared = 0
     for group in alike.values():
         prices = [it.ref1_nano for it in group if it.ref1_nano is not None]
