@@ -124,7 +124,8 @@ def main() -> int:
     text += soaking(msgspec.json.decode(SOAK.read_bytes(), type=Soak))
     text += embedding(json.loads(EMBEDDING.read_text(encoding="utf-8")))
     text += remembering(json.loads(MEMORY.read_text(encoding="utf-8")))
-    text += finding(json.loads(LOCOMO.read_bytes()), json.loads(ABSTENTION.read_bytes()))
+    if LOCOMO.is_file() and ABSTENTION.is_file():
+        text += finding(json.loads(LOCOMO.read_bytes()), json.loads(ABSTENTION.read_bytes()))
     if METRICS.is_file():
         text += counting(json.loads(METRICS.read_text(encoding="utf-8")))
     if OUTAGE.is_file():
