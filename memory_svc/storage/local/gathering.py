@@ -7,6 +7,7 @@ of turns, are the rarest together, and those whose vectors are nearest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ _BELIEVED = 8
 _IN_REST = 0.3
 # One of many parts is near more easily than the only one.
 _OF_A_PART = 0.8
+_SCANNING = ThreadPoolExecutor(max_workers=2, thread_name_prefix="scan")
 # Columns of a shelf's slots.
 _PREVIOUS, _OWN, _NEXT = 3, 4, 5
 _WINDOW = slice(2, 6)
@@ -81,10 +83,12 @@ def gather(
     shelf: Shelf, probe: Probe, postings: Sequence[Posting], scope: Scope | None, limit: int
 ) -> Evidence:
     """Return the evidence of the best candidates for `limit` passages."""
-    terms = _terms(shelf, probe, postings)
     allowed = scope.allowed(shelf) if scope else None
-    in_parts = _nearest_parts(shelf, probe, allowed, limit)
-    places = _candidates(shelf, probe, terms, allowed, limit)
+    scan = _Scan(shelf, probe, allowed, limit)
+    parts = _SCANNING.submit(_nearest_parts, shelf, probe, allowed, limit)
+    terms = _terms(shelf, probe, postings)
+    places = _candidates(shelf, probe, terms, scan)
+    in_parts = parts.result()
     places = np.union1d(places, in_parts[0])
     slots = shelf.slots(places)
     counts = terms.counts(slots, len(shelf))
@@ -162,16 +166,36 @@ def _places(shelf: Shelf, posting: Posting) -> tuple[Places, Places]:
     return heads, rests
 
 
-def _candidates(
-    shelf: Shelf, probe: Probe, terms: _Terms, allowed: Bools | None, limit: int
-) -> Places:
+class _Scan:
+    """What is near a question, looked for beside everything else.
+
+    FAISS leaves Python's lock alone: who has a core to spare waits half as long.
+    """
+
+    def __init__(self, shelf: Shelf, probe: Probe, allowed: Bools | None, limit: int) -> None:
+        self.allowed, self.limit = allowed, limit
+        count = max(_LEAST_BY_MEANING, _EACH_BY_MEANING * limit)
+        self._found = [
+            _SCANNING.submit(shelf.vectors[kind].nearest, query, count, allowed)
+            for kind, query in _queries(probe).items()
+            if kind in shelf.vectors and len(shelf) > _ALL_CANDIDATES
+        ]
+
+    def places(self) -> list[Places]:
+        """Return the places of the nearest of each kind; none of a small memory."""
+        return [found.result() for found in self._found]
+
+
+def _candidates(shelf: Shelf, probe: Probe, terms: _Terms, scan: _Scan) -> Places:
+    allowed, limit = scan.allowed, scan.limit
     if len(shelf) <= _ALL_CANDIDATES:
         return np.arange(len(shelf)) if allowed is None else np.flatnonzero(allowed)
-    chosen = _best(shelf, probe, terms, allowed, limit)
+    chosen = [_best_by_words(shelf, terms, allowed, limit), *scan.places()]
     if probe.times:
         fading = affinity(probe.times, shelf.created_us)
         then = fading > 0 if allowed is None else (fading > 0) & allowed
-        chosen += _best(shelf, probe, terms, then, limit)
+        of_then = _Scan(shelf, probe, then, limit)
+        chosen += [_best_by_words(shelf, terms, then, limit), *of_then.places()]
         if not probe.words:
             then_places = np.flatnonzero(then)
             latest = np.argsort(-fading[then_places], kind="stable")[:_LEAST_BY_WORDS]
@@ -179,20 +203,9 @@ def _candidates(
     return np.unique(np.concatenate(chosen))
 
 
-def _best(
-    shelf: Shelf, probe: Probe, terms: _Terms, allowed: Bools | None, limit: int
-) -> list[Places]:
-    """Return the best places by words and by each kind of vectors."""
-    chosen = [_best_by_words(shelf, terms, allowed, max(_LEAST_BY_WORDS, _EACH_BY_WORDS * limit))]
-    for kind, query in _queries(probe).items():
-        if kind in shelf.vectors:
-            count = max(_LEAST_BY_MEANING, _EACH_BY_MEANING * limit)
-            chosen.append(shelf.vectors[kind].nearest(query, count, allowed))
-    return chosen
-
-
-def _best_by_words(shelf: Shelf, terms: _Terms, allowed: Bools | None, count: int) -> Places:
+def _best_by_words(shelf: Shelf, terms: _Terms, allowed: Bools | None, limit: int) -> Places:
     """Return the places whose windows have the terms that are the rarest together."""
+    count = max(_LEAST_BY_WORDS, _EACH_BY_WORDS * limit)
     own = terms.weighed(len(shelf))
     places = _around(shelf, np.flatnonzero(own))
     if allowed is not None:

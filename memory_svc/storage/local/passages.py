@@ -36,6 +36,8 @@ select p.* from json_each(:ids) as wanted join passage as p on p.id = wanted.val
 where {_ALLOWED}
 """  # noqa: S608  # constant text
 
+_MOST_OWNERS = 10_000
+
 # A word that more messages have says little of any of them: the newest must do.
 _MOST_WITH_WORD = 8000
 
@@ -65,6 +67,8 @@ class Passages:
     def __init__(self, database: Database, shelves: Shelves) -> None:
         self._database = database
         self._shelves = shelves
+        self._owners: dict[str, int] = {}
+        self._renamed = 0  # how often an owner has lost its name
 
     async def speakers(self, user_id: str) -> tuple[str, ...]:
         """Return the names that speak in the user's memory."""
@@ -113,9 +117,24 @@ class Passages:
         rows = await self._database.fetch(_NEXT, (user_id, json.dumps(message_ids)))
         return {row["before"]: row["next"] for row in rows}
 
+    def forget_owner(self, user_id: str) -> None:
+        """Look a user's number up again: the user was forgotten, and has another from now on."""
+        self._owners.pop(user_id, None)
+        self._renamed += 1
+
     async def _owner(self, user_id: str) -> int | None:
+        if user_id in self._owners:
+            return self._owners[user_id]
+        renamed = self._renamed
         rows = await self._database.fetch("select key from owner where user_id = ?", (user_id,))
-        return int(rows[0]["key"]) if rows else None
+        if not rows:
+            return None
+        owner = int(rows[0]["key"])
+        if renamed == self._renamed:  # else this may be what was before
+            if len(self._owners) >= _MOST_OWNERS:
+                self._owners.clear()
+            self._owners[user_id] = owner
+        return owner
 
     async def _shelf(self, owner: int, probe: Probe) -> Shelf:
         if probe.vector is None:

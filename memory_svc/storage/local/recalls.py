@@ -5,6 +5,7 @@ The migration's triggers delete what a conversation, a turn or a message takes w
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -30,6 +31,16 @@ join message as m on m.id = r.message
 join conversation as c on c.key = m.conversation
 left join correction as k on k.message = m.id
 where r.recall = ? order by r.position
+"""
+
+
+# One statement for all: a step for each would give way to every other thread of Python in
+# between. A message that was deleted since has no candidate, and so no quote.
+_FOUND = """
+insert into recall_candidate
+  (recall, position, message, score, lexical_score, dense_score, quote, pinned)
+select :recall, it.key, m.id, it.value ->> 1, it.value ->> 2, it.value ->> 3, '', it.value ->> 4
+from json_each(:found) as it cross join message as m on m.id = it.value ->> 0
 """
 
 
@@ -112,21 +123,16 @@ async def _keep(tx: aiosqlite.Connection, owner: int, recall: Recall) -> None:
             *(recall.query, recall.degraded, recall.project),
         ),
     )
-    quotes = {quote.passage.message_id: quote.text for quote in recall.quotes}
-    # A message that was deleted since has no candidate, and so no quote.
+    candidates = [
+        (it.message_id, it.score, it.lexical_score, it.dense_score, it.pinned)
+        for it in recall.candidates
+    ]
+    await tx.execute(_FOUND, {"recall": cursor.lastrowid, "found": json.dumps(candidates)})
     await tx.executemany(
-        "insert into recall_candidate select ?, ?, id, ?, ?, ?, ?, ? from message where id = ?",
+        "update recall_candidate set quote = ? where recall = ? and message = ?",
         [
-            (
-                *(cursor.lastrowid, position, passage.score),
-                *(passage.lexical_score, passage.dense_score),
-                *(
-                    packed_text(quotes.get(passage.message_id, "")),
-                    passage.pinned,
-                    passage.message_id,
-                ),
-            )
-            for position, passage in enumerate(recall.candidates)
+            (packed_text(quote.text), cursor.lastrowid, quote.passage.message_id)
+            for quote in recall.quotes
         ],
     )
 

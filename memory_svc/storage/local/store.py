@@ -319,14 +319,17 @@ class LocalStore:
             async with self._database.reader() as connection:
                 return await weigh(connection, user_id, target)
         forgotten = None
-        with suppress(_PreviewEndsError):
-            async with self._deletion() as (tx, owners):
-                owner = await owner_of(tx, user_id)
-                forgotten = await forget(tx, user_id, target, at_us)
-                if preview:
-                    raise _PreviewEndsError
-                if owner is not None:
-                    owners.add(owner)
+        try:
+            with suppress(_PreviewEndsError):
+                async with self._deletion() as (tx, owners):
+                    owner = await owner_of(tx, user_id)
+                    forgotten = await forget(tx, user_id, target, at_us)
+                    if preview:
+                        raise _PreviewEndsError
+                    if owner is not None:
+                        owners.add(owner)
+        finally:
+            self._passages.forget_owner(user_id)
         return forgotten
 
     async def keep_recalls(self, recalls: Sequence[Recall]) -> None:
