@@ -192,7 +192,8 @@ def _diverse(kept: Mapping[str, Passage]) -> list[Passage]:
     last = []
     for said, passage in kept.items():
         words = frozenset(said.split())
-        if any(_is_almost(words, other) for other, _ in first):
+        fewest, most = _ALMOST_ALL * len(words), len(words) / _ALMOST_ALL
+        if any(fewest <= len(other) <= most and _is_almost(words, other) for other, _ in first):
             last.append(passage)
         else:
             first.append((words, passage))
@@ -200,8 +201,6 @@ def _diverse(kept: Mapping[str, Passage]) -> list[Passage]:
 
 
 def _is_almost(one: frozenset[str], other: frozenset[str]) -> bool:
-    if min(len(one), len(other)) < _ALMOST_ALL * max(len(one), len(other)):
-        return False
     shared = len(one & other)
     if shared < _ALMOST_ALL * (len(one) + len(other) - shared):
         return False

@@ -6,7 +6,7 @@ of turns, are the rarest together, and those whose vectors are nearest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -89,7 +89,7 @@ def gather(
     terms = _terms(shelf, probe, postings)
     places = _candidates(shelf, probe, terms, scan)
     in_parts = parts.result()
-    places = np.union1d(places, in_parts[0])
+    places = _distinct(shelf, (places, in_parts[0]))
     slots = shelf.slots(places)
     counts = terms.counts(slots, len(shelf))
     own, window = counts[:, :, _OWN], counts[:, :, _WINDOW].sum(axis=2)
@@ -200,7 +200,7 @@ def _candidates(shelf: Shelf, probe: Probe, terms: _Terms, scan: _Scan) -> Place
             then_places = np.flatnonzero(then)
             latest = np.argsort(-fading[then_places], kind="stable")[:_LEAST_BY_WORDS]
             chosen.append(then_places[latest])
-    return np.unique(np.concatenate(chosen))
+    return _distinct(shelf, chosen)
 
 
 def _best_by_words(shelf: Shelf, terms: _Terms, allowed: Bools | None, limit: int) -> Places:
@@ -217,13 +217,18 @@ def _best_by_words(shelf: Shelf, terms: _Terms, allowed: Bools | None, limit: in
     return places[np.argpartition(-score, count)[:count]]
 
 
+def _distinct(shelf: Shelf, chosen: Iterable[Places]) -> Places:
+    """Return each place once, in order, without NOWHERE."""
+    is_chosen = np.zeros(len(shelf) + 1, dtype=np.bool_)
+    for places in chosen:
+        is_chosen[places] = True
+    return np.flatnonzero(is_chosen[:-1])
+
+
 def _around(shelf: Shelf, places: Places) -> Places:
     """Return the places whose windows hold any of these."""
-    reached = np.zeros(len(shelf) + 1, dtype=np.bool_)
     after = shelf.afters[places]
-    for each in (places, shelf.befores[places], after, shelf.afters[after]):
-        reached[each] = True
-    return np.flatnonzero(reached[:-1])
+    return _distinct(shelf, (places, shelf.befores[places], after, shelf.afters[after]))
 
 
 def _nearest_parts(
@@ -256,8 +261,7 @@ def _cosines(shelf: Shelf, probe: Probe, slots: Places, asked: Bools) -> tuple[F
         (VectorKind.WINDOW, around, (about.ravel(),)),
     ):
         if kind in shelf.vectors and kind in queries:
-            places = np.unique(np.concatenate(wanted))
-            places = places[places != NOWHERE]
+            places = _distinct(shelf, wanted)
             column[places] = shelf.vectors[kind].cosines(queries[kind], places)
     return near[about], around[about]
 
