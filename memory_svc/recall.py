@@ -119,7 +119,9 @@ class Recalls:
         known = {each.message_id for each in pinned}
         # What is pinned for another project is a passage like any other.
         others = (
-            replace(each, pinned=False) for each in found.passages if each.message_id not in known
+            replace(each, pinned=False) if each.pinned else each
+            for each in found.passages
+            if each.message_id not in known
         )
         return Found(tuple(others), found.degraded)
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import ceil
 
 import numpy as np
 
@@ -31,7 +32,7 @@ _LEAST_SHARE_OF_BEST = 0.3
 # Who searches, or asks for their own past, wants what fits a little less as well.
 _WHERE_MEANT = 0.7
 # Some of what was ranked says the same.
-_READ_AT_ONCE = 2
+_READ_AT_ONCE = 1.5
 # What begins with as many of the same words is the same prompt, whatever its task.
 _TELLING_WORDS = 60
 # Two texts that share so many of their words say almost the same, unless numbers differ.
@@ -129,7 +130,7 @@ class Search:
     ) -> list[Passage]:
         """Read the best until there are `limit` that differ."""
         kept: dict[str, Passage] = {}
-        while len(kept) < limit and (part := list(islice(ranked, _READ_AT_ONCE * limit))):
+        while len(kept) < limit and (part := list(islice(ranked, ceil(_READ_AT_ONCE * limit)))):
             said = await self._store.said(user_id, [each.message_id for each in part], where)
             by_id = {each.message_id: each for each in said}
             for each in part:

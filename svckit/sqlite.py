@@ -54,6 +54,8 @@ class Database:
     def __init__(self, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]) -> None:
         self._writer = writer
         self._lock = asyncio.Lock()
+        # How many transactions ended: who has read since the last one has read all there is.
+        self.transaction_count = 0
         self._all = readers
         self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         for reader in readers:
@@ -72,6 +74,8 @@ class Database:
                 # on a commit that fails: the next writer must find no transaction open.
                 await asyncio.shield(self._writer.rollback())
                 raise
+            finally:
+                self.transaction_count += 1
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -86,8 +87,10 @@ class Passages:
         if owner is None:
             return gather(Shelf(), Probe(), (), None, limit)
         shelf = await self._shelf(owner, probe)
-        postings = await self._postings(owner, (*probe.words, *probe.phrases))
-        scope = await read_scope(self._database, owner, where)
+        postings, scope = await asyncio.gather(
+            self._postings(owner, (*probe.words, *probe.phrases)),
+            read_scope(self._database, owner, where),
+        )
         return await self._shelves.run(gather, shelf, probe, postings, scope, limit)
 
     async def said(

@@ -42,6 +42,7 @@ class Shelf:
         self._spoken_by: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._words = 0
         self.model, self.dimensions = 0, 0  # of its vectors
+        self.seen = -1  # how many of the database's transactions it knows
         self.vectors: dict[VectorKind, Vectors] = {}
         self.parts: Parts | None = None
 

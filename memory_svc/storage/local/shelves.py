@@ -168,10 +168,15 @@ class Shelves:
             self._group_crowded(shelf)
 
     async def _catch_up(self, shelf: Shelf, owner: int) -> None:
+        """Put on a shelf what was stored since; nobody else writes to the database."""
+        ended = self._database.transaction_count
+        if shelf.seen == ended:
+            return
         while rows := await self._database.fetch(_ROWS, (owner, shelf.last_id, _PAGE)):
             await self.run(shelf.add, rows)
             if len(rows) < _PAGE:
-                return
+                break
+        shelf.seen = ended
 
     async def _load_vectors(self, shelf: Shelf, owner: int, model: int, dimensions: int) -> None:
         """Put the vectors of a model on a shelf in the place of what is there."""
