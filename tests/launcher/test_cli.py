@@ -70,6 +70,17 @@ def test_help_shows_what_people_run_and_hides_what_the_supervisor_runs(
     commands = {line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line}
     assert commands == {
         *("up", "chat", "status", "version", "config"),
-        *("gaming", "route", "reload", "keys", "mcp", "import", "stats", "wrapped"),
+        *(
+            "gaming",
+            "route",
+            "reload",
+            "keys",
+            "mcp",
+            "backup",
+            "restore",
+            "import",
+            "stats",
+            "wrapped",
+        ),
         *("gateway", "router", "memory", "metrics"),
     }
