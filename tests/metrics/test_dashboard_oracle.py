@@ -213,10 +213,15 @@ def cost(within: list[RequestRecord]) -> report.Cost:
 
 
 def cost_of(r: RequestRecord) -> int | None:
-    """Return what was billed; nothing, of what stayed in the house or went nowhere."""
+    """Return what was billed; nothing, of what stayed in the house or went nowhere.
+
+    Where an imported one went is not known.
+    """
     if r.HasField("billed_nano_usd"):
         return r.billed_nano_usd
-    return 0 if r.local or not r.backend else None
+    if not r.backend:
+        return None if r.origin == pb.ORIGIN_IMPORT else 0
+    return 0 if r.local else None
 
 
 DAY = timedelta(days=1)

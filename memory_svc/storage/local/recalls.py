@@ -46,14 +46,14 @@ from json_each(:found) as it cross join message as m on m.id = it.value ->> 0
 
 async def keep_recalls(tx: aiosqlite.Connection, recalls: Sequence[Recall]) -> None:
     """Keep recalls; drop what is older than `KEPT_US`, or more than `MOST_OF_A_USER`."""
-    owners = set()
+    owners: dict[str, int] = {}
     for recall in recalls:
         if not await _is_deleted(tx, recall):
-            owner = await owner_key(tx, recall.user_id)
-            await _keep(tx, owner, recall)
-            owners.add(owner)
+            if recall.user_id not in owners:
+                owners[recall.user_id] = await owner_key(tx, recall.user_id)
+            await _keep(tx, owners[recall.user_id], recall)
     await tx.execute("delete from recall where at_us < ?", (now_us() - KEPT_US,))
-    for owner in owners:
+    for owner in owners.values():
         await tx.execute(
             "delete from recall where key in (select key from recall where owner = ?"
             " order by key desc limit -1 offset ?)",
