@@ -219,9 +219,8 @@ def cost_of(r: RequestRecord) -> int | None:
     """
     if r.HasField("billed_nano_usd"):
         return r.billed_nano_usd
-    if not r.backend:
-        return None if r.origin == pb.ORIGIN_IMPORT else 0
-    return 0 if r.local else None
+    nowhere = not r.backend and r.origin != pb.ORIGIN_IMPORT
+    return 0 if r.local or nowhere else None
 
 
 DAY = timedelta(days=1)
