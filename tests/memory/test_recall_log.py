@@ -14,20 +14,21 @@ from svckit.times import now_us
 
 
 class Disk:
-    """A store that tells when it has written, and cannot write while it is `full`."""
+    """A store that tells what it has written, and cannot write while it is `full`."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.full = False
         self.refused = asyncio.Event()
-        self.written = asyncio.Event()
+        self.written = asyncio.Queue[str]()
 
     async def keep_recalls(self, recalls: Sequence[Recall]) -> None:
         if self.full:
             self.refused.set()
             raise OSError(28, "No space left on device")
         await self._store.keep_recalls(recalls)
-        self.written.set()
+        for recall in recalls:
+            self.written.put_nowait(recall.request_id)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -55,9 +56,9 @@ async def test_what_is_noted_is_found_at_once_and_written_without_being_asked_fo
     async with writing(log), asyncio.timeout(10):
         log.note(a_recall("q"))
         assert await log.find("ann", "q") is not None
-        disk.written.clear()
         log.note(a_recall("r"))
-        await disk.written.wait()
+        while await disk.written.get() != "r":
+            pass
         assert await store.recall("ann", "r") is not None
 
 
