@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from memory_svc.model import Passage, Said, SearchFilter
+from memory_svc.model import Passage, SearchFilter, passage_of
 from memory_svc.retrieval.traits import ASKS, traits_of
 from memory_svc.storage.base import MemoryStore
 
@@ -22,21 +23,6 @@ async def with_answers(
     for passage in passages:
         found.append(passage)
         if answer := answers.get(after.get(passage.message_id, 0)):
-            found.append(_answer(answer, passage.score))
+            # As good as its question, and compared with nothing; pinned ones have their place.
+            found.append(replace(passage_of(answer, score=passage.score), pinned=False))
     return found
-
-
-def _answer(said: Said, score: float) -> Passage:
-    """Make a passage of an answer, as good as its question and compared with nothing."""
-    return Passage(
-        message_id=said.message_id,
-        conversation_id=said.conversation_id,
-        conversation_title=said.conversation_title,
-        role=said.role,
-        text=said.text,
-        created_us=said.created_us,
-        score=score,
-        lexical_score=None,
-        dense_score=None,
-        corrected=said.corrected,
-    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from memory_svc.kept import Forgotten, OneConversation, Target, TheseMessages
-from memory_svc.model import Passage, Probe, Said, SearchFilter
+from memory_svc.model import Passage, Probe, SearchFilter, passage_of
 from memory_svc.recall_log import RecallLog
 from memory_svc.storage.base import MemoryStore
 from memory_svc.words import content_words
@@ -69,20 +69,6 @@ class Forgetting:
         order = np.lexsort((-evidence.message_ids, -evidence.turn))
         ids = evidence.message_ids[order[is_about[order]]][:MOST_OF_A_TOPIC].tolist()
         said = {each.message_id: each for each in await self._store.said(user_id, ids, where)}
-        return tuple(_passage(said[each]) for each in ids if each in said)
-
-
-def _passage(said: Said) -> Passage:
-    return Passage(
-        message_id=said.message_id,
-        conversation_id=said.conversation_id,
-        conversation_title=said.conversation_title,
-        role=said.role,
-        text=said.text,
-        created_us=said.created_us,
-        score=1.0,
-        lexical_score=1.0,
-        dense_score=None,
-        pinned=said.pinned,
-        corrected=said.corrected,
-    )
+        return tuple(
+            passage_of(said[each], score=1.0, lexical_score=1.0) for each in ids if each in said
+        )

@@ -278,6 +278,29 @@ class Passage:
     corrected: bool = False
 
 
+def passage_of(
+    said: Said,
+    *,
+    score: float,
+    lexical_score: float | None = None,
+    dense_score: float | None = None,
+) -> Passage:
+    """Return a message as a passage that was found."""
+    return Passage(
+        message_id=said.message_id,
+        conversation_id=said.conversation_id,
+        conversation_title=said.conversation_title,
+        role=said.role,
+        text=said.text,
+        created_us=said.created_us,
+        score=score,
+        lexical_score=lexical_score,
+        dense_score=dense_score,
+        pinned=said.pinned,
+        corrected=said.corrected,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """The passages, best first, and what was not searched (empty: everything was)."""

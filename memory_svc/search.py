@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 
 from memory_svc.embedding.base import Embedder, EmbeddingError
-from memory_svc.model import Found, Passage, Probe, Said, SearchFilter, Vector
+from memory_svc.model import Found, Passage, Probe, Said, SearchFilter, Vector, passage_of
 from memory_svc.reranking import MOST_RERANKED, Reranking
 from memory_svc.retrieval.dates import affinity
 from memory_svc.retrieval.evidence import Bools, Evidence, Floats
@@ -209,18 +209,11 @@ def _is_almost(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def _passage(ranked: Ranked, said: Said) -> Passage:
-    return Passage(
-        message_id=said.message_id,
-        conversation_id=said.conversation_id,
-        conversation_title=said.conversation_title,
-        role=said.role,
-        text=said.text,
-        created_us=said.created_us,
+    return passage_of(
+        said,
         score=ranked.score,
         lexical_score=ranked.lexical_score,
         dense_score=ranked.dense_score,
-        pinned=said.pinned,
-        corrected=said.corrected,
     )
 
 

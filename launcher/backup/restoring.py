@@ -142,7 +142,7 @@ def _there(settings: Settings) -> Iterator[Path]:
 
 @contextmanager
 def _nobody_else(settings: Settings) -> Iterator[None]:
-    """Be sure that no lair uses the data, and that none begins to.
+    """Be sure that no lair uses the data, and that no router begins to.
 
     The router is known by its journals' locks, a service by its open database.
     """
